@@ -1,0 +1,1 @@
+//! nginx glue for Tusk.

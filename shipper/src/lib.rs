@@ -1,0 +1,2 @@
+//! The shipper: ring, journal, facts and sinks.
+#![forbid(unsafe_code)]

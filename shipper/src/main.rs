@@ -1,0 +1,2 @@
+//! `tusk`, the daemon and its command line.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The shared-memory ring between nginx's workers and the shipper.
