@@ -1,0 +1,71 @@
+# Tusk: collect tracking events inside nginx. `make` alone shows this list.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# Where things go; all can be given on the command line.
+NGINX   ?= $(or $(shell command -v nginx),/usr/sbin/nginx)
+PREFIX  ?= /usr/local
+DESTDIR ?=
+PROFILE ?= release
+
+# make run: the address and port that receive, LAN=1 for phones, TLS=1 for a local certificate.
+LISTEN ?=
+PORT   ?=
+LAN    ?=
+TLS    ?=
+DATA   ?= data
+
+##@ First minute
+run: deps-run build ## Collector on http://127.0.0.1:8106, events shown as they come (LISTEN= PORT= LAN=1 TLS=1)
+	@exec target/$(PROFILE)/tusk up --nginx $(NGINX) --module $(MODULE_SO) --data $(DATA) \
+	  $(if $(LISTEN),--listen $(LISTEN)) $(if $(PORT),--port $(PORT)) $(if $(filter 1,$(LAN)),--lan) $(if $(filter 1,$(TLS)),--tls)
+
+test: ## Everything CI runs: lint, unit, real nginx, real SDKs, faults
+	@scripts/test.sh
+
+##@ Build and install
+build: module tusk ## Build the nginx module and the tusk binary
+
+MODULE_SO = target/$(PROFILE)/libngx_http_tusk_module.so
+CARGO_PROFILE = $(if $(filter release,$(PROFILE)),--release)
+
+tusk:
+	cargo build $(CARGO_PROFILE) --locked -p shipper
+
+module: ## Build the module for NGINX=/path/to/nginx (NGINX_SOURCE_DIR=… for one not from Debian), end with nginx -t
+	@scripts/module.sh $(NGINX) $(PROFILE)
+
+install: ## Install module, tusk, samples and unit; enables nothing (DESTDIR= PREFIX=)
+	@scripts/install.sh install "$(DESTDIR)" "$(PREFIX)" "$(NGINX)" "$(PROFILE)"
+
+uninstall: ## Remove what install put there; keeps /etc/tusk and data
+	@scripts/install.sh uninstall "$(DESTDIR)" "$(PREFIX)" "$(NGINX)" "$(PROFILE)"
+
+deps: ## Install what building and running need (apt, rustup); starts and enables no service
+	@scripts/deps.sh build
+
+deps-run:
+	@scripts/deps.sh build --quiet
+
+##@ Checks
+lint: ## Format, clippy with warnings as errors
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+faults: ## Kill workers and shipper under load; ends with faults=N lost=0 twice=0 gap=0
+	@scripts/test.sh faults
+
+bench: ## CPU per request against nginx itself and nginx + Lua; writes target/bench.json
+	@bench/run.sh
+
+fuzz: ## Long fuzz runs of every decoder (SECONDS_EACH=600)
+	@fuzz/run.sh
+
+clean: ## Remove build products; keeps data
+	rm -rf target build
+
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run test build tusk module install uninstall deps deps-run lint faults bench fuzz clean help
