@@ -27,7 +27,7 @@ missing=()
 for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
 
 # What would start at boot, so that only new links are taken back.
-links() { find /etc/systemd/system /etc/rc?.d -name '*.service' -o -path '/etc/rc?.d/S*' 2>/dev/null | sort; }
+links() { find /etc/systemd/system /etc/rc?.d -name '*.service' -o -name '*.timer' -o -path '/etc/rc?.d/S*' 2>/dev/null | sort; }
 
 if [ ${#missing[@]} -gt 0 ]; then
   say "deps: missing Debian packages: ${missing[*]}"
@@ -44,13 +44,10 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" \
     | grep -E '^(Get:|Unpacking|Setting up)' | sed 's/^/deps: /' >&2
-  for link in $(comm -13 <(echo "$links_before") <(links)); do
-    service=$(basename "$link" .service)
-    service=${service#S[0-9][0-9]}
-    "${sudo[@]}" deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
-    "${sudo[@]}" update-rc.d "$service" disable >/dev/null 2>&1 || true
-    say "deps: $service stays disabled, as it was"
-  done
+  new=$(comm -13 <(echo "$links_before") <(links))
+  for link in $(grep -v '^/etc/rc' <<<"$new"); do "${sudo[@]}" rm -f "$link"; done
+  for service in $(sed -n 's|^/etc/rc.\.d/S[0-9][0-9]||p' <<<"$new" | sort -u); do "${sudo[@]}" update-rc.d "$service" disable >/dev/null 2>&1 || true; done
+  say "deps: not started at boot: $(sed -E 's|.*/||; s|^S[0-9]{2}||; s|\.service$||' <<<"$new" | sort -u | tr '\n' ' ')"
 fi
 
 need=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
