@@ -3,7 +3,13 @@
 //! Pure: no I/O, no clock, no unsafe. Arrival time, client address and keys come in with the arguments.
 #![forbid(unsafe_code)]
 
+mod config;
+mod keys;
+mod project;
 pub mod record;
 mod request;
 
+pub use config::{Config, Limits, VerdictMode};
+pub use keys::{Cipher, KeyError, KeyRing};
+pub use project::{Access, Project, Projects, ProjectsError, access, is_name};
 pub use request::{Headers, Method, Request, Watch};
