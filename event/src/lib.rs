@@ -3,12 +3,14 @@
 //! Pure: no I/O, no clock, no unsafe. Arrival time, client address and keys come in with the arguments.
 #![forbid(unsafe_code)]
 
+mod code;
 mod config;
 mod keys;
 mod project;
 pub mod record;
 mod request;
 
+pub use code::{CODES, Code, Lang, Message, Place, Row, Severity, Words};
 pub use config::{Config, Limits, VerdictMode};
 pub use keys::{Cipher, KeyError, KeyRing};
 pub use project::{Access, Project, Projects, ProjectsError, access, is_name};
