@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no unsafe. Arrival time, client address and keys come in with the arguments.
 #![forbid(unsafe_code)]
 
+mod check;
 mod code;
 mod config;
 mod keys;
