@@ -19,6 +19,7 @@ pub mod conf;
 pub mod files;
 pub mod http;
 pub mod json;
+pub mod sdk;
 
 mod dir;
 mod nginx;
