@@ -1,0 +1,310 @@
+//! `make bench`: what a request and an event cost in Tusk, in nginx itself, in nginx + Lua and in a plain loop.
+//!
+//! Peers take turns within each round, so that a slow minute slows all of them; the numbers to read are CPU µs and the
+//! ratios of one round. Servers run on core 0, the generator and the shipper on core 1.
+
+mod bare;
+mod corpus;
+mod http;
+mod load;
+mod peer;
+mod proc;
+mod report;
+mod shipper;
+
+use crate::corpus::Case;
+use crate::load::{Load, Sample};
+use crate::peer::{Peer, Replies};
+use crate::report::{Memory, Samples};
+use crate::shipper::Shipper;
+use std::path::{Path, PathBuf};
+
+/// Any failure: the bench stops and says why.
+pub type Error = Box<dyn std::error::Error>;
+
+const HELP: &str = "\
+bench [--rounds N] [--seconds N] [--cases a,b,c,d] [--peers 204,same-reply,body,lua,bare,tusk] [--connections N]
+  --rounds       interleaved rounds (7)
+  --seconds      length of one measurement (2)
+  --connections  of the generator, kept alive (32)
+  --ring-mib     size of Tusk's ring (1024): must hold what one measurement sends faster than the shipper writes
+  --out FILE     rows as JSON (target/bench.json)
+`bench/run.sh` builds everything and calls this with the folders it needs.";
+
+/// Where things are and what to measure.
+pub struct Setup {
+    /// `bench/`.
+    source: PathBuf,
+    /// Unpacked Debian packages.
+    packages: PathBuf,
+    /// Shared libraries inside `packages`, such as `usr/lib/x86_64-linux-gnu`.
+    lib_dir: String,
+    /// For `LD_LIBRARY_PATH`.
+    libraries: String,
+    /// Folder of this run.
+    run: PathBuf,
+    nginx: PathBuf,
+    tusk: PathBuf,
+    tusk_module: PathBuf,
+    ring_mib: u32,
+    rounds: u32,
+    seconds: u32,
+    connections: u32,
+    cases: Vec<String>,
+    peers: Vec<String>,
+    out: PathBuf,
+}
+
+impl Setup {
+    fn from_arguments() -> Result<Self, Error> {
+        let path = |name: &str| -> Result<PathBuf, Error> {
+            let value = std::env::var_os(name);
+            Ok(PathBuf::from(value.ok_or(format!("{name} is not set: start bench/run.sh"))?))
+        };
+        let packages = path("BENCH_PACKAGES")?;
+        let lib_dir = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+        let library_path = [packages.join(&lib_dir), packages.join(&lib_dir["usr/".len()..])];
+        let mut setup = Self {
+            source: path("BENCH_SOURCE")?,
+            libraries: library_path.map(|path| path.display().to_string()).join(":"),
+            packages,
+            lib_dir,
+            run: path("BENCH_RUN")?,
+            nginx: path("BENCH_NGINX")?,
+            tusk: path("BENCH_TUSK")?,
+            tusk_module: path("BENCH_TUSK_MODULE")?,
+            ring_mib: 1024,
+            rounds: 7,
+            seconds: 2,
+            connections: 32,
+            cases: ["a", "b", "c", "d"].map(String::from).to_vec(),
+            peers: peer::NAMES.iter().map(|name| (*name).to_owned()).collect(),
+            out: PathBuf::from("target/bench.json"),
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(name) = arguments.next() {
+            if name == "--help" {
+                println!("{HELP}");
+                std::process::exit(0);
+            }
+            let value = arguments.next().ok_or(format!("{name} needs a value\n{HELP}"))?;
+            let list = || value.split(',').map(str::to_owned).collect();
+            match name.as_str() {
+                "--rounds" => setup.rounds = value.parse()?,
+                "--seconds" => setup.seconds = value.parse()?,
+                "--connections" => setup.connections = value.parse()?,
+                "--ring-mib" => setup.ring_mib = value.parse()?,
+                "--cases" => setup.cases = list(),
+                "--peers" => setup.peers = list(),
+                "--out" => setup.out = value.into(),
+                _ => return Err(format!("{name} is unknown\n{HELP}").into()),
+            }
+        }
+        Ok(setup)
+    }
+
+    /// A dynamic module of the unpacked packages.
+    fn module(&self, file: &str) -> PathBuf {
+        self.packages.join("usr/lib/nginx/modules").join(file)
+    }
+
+    /// A file in memory.
+    fn sink(&self, file: &str) -> PathBuf {
+        Path::new("/dev/shm").join(format!("tusk-bench-{}-{file}", std::process::id()))
+    }
+
+    fn tusk_data(&self) -> PathBuf {
+        self.run.join("data")
+    }
+
+    fn generator_core(&self) -> usize {
+        peer::SERVER_CORE + 1
+    }
+
+    fn wants(&self, peer: &str) -> bool {
+        self.peers.iter().any(|name| name == peer)
+    }
+
+    fn load(&self) -> Load {
+        let unpacked = self.packages.join("usr/bin/wrk");
+        Load {
+            wrk: if unpacked.exists() { unpacked } else { "wrk".into() },
+            libraries: self.libraries.clone(),
+            script: self.source.join("replay.lua"),
+            connections: self.connections,
+            core: self.generator_core(),
+        }
+    }
+}
+
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("bench: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<(), Error> {
+    let setup = Setup::from_arguments()?;
+    if proc::cores() < 2 {
+        return Err("two cores are needed: one for the server, one for the generator".into());
+    }
+    std::fs::create_dir_all(&setup.run)?;
+    let mut cases = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        if setup.cases.iter().any(|wanted| wanted == name) {
+            let case = corpus::case(name);
+            case.write(&corpus_path(&setup, name))?;
+            cases.push(case);
+        }
+    }
+    let result = measure(&setup, &cases);
+    // Lua's file in memory would stay until the next boot.
+    let _ = std::fs::remove_file(setup.sink("lua.jsonl"));
+    result
+}
+
+fn corpus_path(setup: &Setup, case: &str) -> PathBuf {
+    setup.run.join(format!("{case}.requests"))
+}
+
+/// The servers of one run.
+struct Servers {
+    peers: Vec<Peer>,
+    shipper: Option<Shipper>,
+}
+
+fn start(setup: &Setup) -> Result<Servers, Error> {
+    let mut replies = Replies::documented();
+    let (mut peers, mut shipper) = (Vec::new(), None);
+    let (get, post) = (corpus::one("a"), corpus::one("c"));
+    if setup.wants("tusk") {
+        // nginx's master makes the ring, the shipper drains it.
+        let tusk = Peer::start("tusk", setup, &replies)?;
+        shipper = Some(Shipper::start(setup)?);
+        replies =
+            Replies { get: http::send(tusk.port, &get)?, post: http::send(tusk.port, &post)? };
+        for reply in [&replies.get, &replies.post] {
+            if reply.status != 200 {
+                return Err(format!("tusk does not collect: {reply:?}").into());
+            }
+        }
+        peers.push(tusk);
+    }
+    for name in ["204", "same-reply", "body", "lua"] {
+        if setup.wants(name) {
+            peers.push(Peer::start(name, setup, &replies)?);
+        }
+    }
+    if let (true, Some(same)) = (setup.wants("tusk"), peers.iter().find(|p| p.name == "same-reply"))
+    {
+        for (request, reply) in [(&get, &replies.get), (&post, &replies.post)] {
+            if let Some(difference) = peer::difference(same.port, request, reply)? {
+                eprintln!("bench: same-reply is not the same: {difference}");
+            }
+        }
+    }
+    Ok(Servers { peers, shipper })
+}
+
+fn measure(setup: &Setup, cases: &[Case]) -> Result<(), Error> {
+    let mut servers = start(setup)?;
+    let load = setup.load();
+    let mut bare = bare::Pipeline::new();
+    let mut samples = Samples::default();
+    // Round 0 warms up: buffers grow, LuaJIT compiles, the ring's pages are touched.
+    for round in 0..=setup.rounds {
+        for case in cases {
+            let seconds = if round == 0 { 1 } else { setup.seconds };
+            let count = servers.peers.len();
+            for turn in 0..count {
+                // Not always behind the same peer.
+                let peer = &servers.peers[(turn + round as usize) % count];
+                let sample = one(setup, &load, &servers, peer, case, round, seconds)?;
+                if round > 0 {
+                    samples.push(case.name, peer.name, sample);
+                }
+            }
+            if setup.wants("bare") {
+                let sample = bare_sample(&mut bare, case, seconds)?;
+                if round > 0 {
+                    samples.push(case.name, "bare", sample);
+                }
+            }
+        }
+        if round > 0 {
+            eprintln!("bench: round {round} of {}", setup.rounds);
+        }
+    }
+
+    let worker = |name: &str| servers.peers.iter().find(|p| p.name == name).map(|p| p.worker);
+    let rss = |pid: Option<u32>| pid.map_or(0, proc::rss_anon_bytes);
+    let memory = Memory {
+        tusk_bytes: rss(worker("tusk")),
+        plain_bytes: rss(worker("same-reply")),
+        shipper_bytes: rss(servers.shipper.as_ref().map(Shipper::pid)),
+    };
+    let per_request: Vec<(&str, f64)> =
+        cases.iter().map(|case| (case.name, case.events_per_request())).collect();
+    println!("{}", samples.table(&per_request, peer::NAMES, memory));
+    if let Some(parent) = setup.out.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::write(&setup.out, samples.json(&per_request, peer::NAMES, memory)?)?;
+    println!("rows: {}", setup.out.display());
+    servers.peers.clear();
+    Ok(())
+}
+
+/// One peer, one case. The shipper gets the time to empty the ring and is charged for it.
+fn one(
+    setup: &Setup,
+    load: &Load,
+    servers: &Servers,
+    peer: &Peer,
+    case: &Case,
+    round: u32,
+    seconds: u32,
+) -> Result<Sample, Error> {
+    let companions: Vec<u32> = servers.shipper.iter().map(Shipper::pid).collect();
+    let before = proc::cpu(&companions);
+    let corpus = corpus_path(setup, case.name);
+    let mut sample =
+        load.run(peer.port, &corpus, u64::from(round), &peer.pids, &companions, seconds)?;
+    if let (Some(shipper), "tusk") = (&servers.shipper, peer.name) {
+        shipper.wait_idle()?;
+        let used = proc::cpu(&companions).since(before).total_s();
+        sample.companion_us = used / sample.requests.max(1) as f64 * 1e6;
+    }
+    Ok(sample)
+}
+
+/// The plain loop, on the servers' core.
+fn bare_sample(bare: &mut bare::Pipeline, case: &Case, seconds: u32) -> Result<Sample, Error> {
+    let all = rustix::thread::sched_getaffinity(None)?;
+    let mut one = rustix::thread::CpuSet::new();
+    one.set(peer::SERVER_CORE);
+    rustix::thread::sched_setaffinity(None, &one)?;
+    let (busy, total) = proc::machine()?;
+    let start = std::time::Instant::now();
+    let cpu_us = bare.measure(case, u64::from(seconds) * 250_000_000);
+    let wall_s = start.elapsed().as_secs_f64();
+    let (busy_after, total_after) = proc::machine()?;
+    rustix::thread::sched_setaffinity(None, &all)?;
+    let own_s = f64::from(seconds) * 0.25;
+    let machine_share = (busy_after - busy) / (total_after - total).max(0.01);
+    Ok(Sample {
+        requests: 0,
+        status_errors: 0,
+        socket_errors: 0,
+        requests_per_s: 0.0,
+        cpu_us,
+        system_us: 0.0,
+        companion_us: 0.0,
+        p50_ms: 0.0,
+        p99_ms: 0.0,
+        server_share: own_s / wall_s,
+        machine_share,
+        foreign_share: (machine_share - own_s / (total_after - total).max(0.01)).max(0.0),
+    })
+}
