@@ -21,6 +21,7 @@ use openssl::ec::{EcGroup, EcPoint};
 use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Private};
 use openssl::rsa::Rsa;
+use openssl::sha::Sha256;
 use serde::Deserialize;
 
 /// Block cipher of the payloads, always CBC with PKCS#7 padding.
@@ -67,6 +68,8 @@ pub(crate) struct SharedKey {
 pub struct KeyRing {
     /// Tells one ring's cached session keys from another's; 0 = the empty ring.
     pub(crate) serial: u64,
+    /// Digest of all key material: what a key derived after a failed unwrap depends on, so that nobody outside can foresee it.
+    pub(crate) secret: [u8; 32],
     private: Vec<PrivateKey>,
     shared: Vec<SharedKey>,
 }
@@ -133,9 +136,16 @@ impl KeyRing {
             KeyError::Toml(format!("line {line}: {}", e.message()))
         })?;
         let mut ring = Self { serial: SERIAL.fetch_add(1, Ordering::Relaxed), ..Self::default() };
+        let mut secret = Sha256::new();
+        secret.update(toml.as_bytes());
         for row in file.key {
-            ring.add(row, read_file)?;
+            ring.add(row, &mut |file| {
+                let text = read_file(file)?;
+                secret.update(text.as_bytes());
+                Ok(text)
+            })?;
         }
+        ring.secret = secret.finish();
         Ok(ring)
     }
 

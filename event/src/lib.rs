@@ -3,16 +3,28 @@
 //! Pure: no I/O, no clock, no unsafe. Arrival time, client address and keys come in with the arguments.
 #![forbid(unsafe_code)]
 
+mod accept;
+mod budget;
 mod check;
 mod code;
 mod config;
+mod crypto;
+mod decode;
+mod envelope;
+pub mod http;
 mod keys;
 mod project;
 pub mod record;
+mod reply;
 mod request;
+#[cfg(test)]
+mod testing;
+pub mod verdict;
 
+pub use accept::{Accepted, Outcome, Scratch, accept, watch_hash};
 pub use code::{CODES, Code, Lang, Message, Place, Row, Severity, Words};
 pub use config::{Config, Limits, VerdictMode};
 pub use keys::{Cipher, KeyError, KeyRing};
 pub use project::{Access, Project, Projects, ProjectsError, access, is_name};
+pub use reply::{Body, GIF, Reply};
 pub use request::{Headers, Method, Request, Watch};

@@ -304,6 +304,24 @@ impl Builder {
         Codes(Reader(&self.codes))
     }
 
+    /// The META field PROJECT; empty before it is set.
+    #[must_use]
+    pub fn project(&self) -> &[u8] {
+        Record { meta: &self.meta, ..Record::default() }.meta(meta::PROJECT)
+    }
+
+    /// The record as its readers will see it, without RAW.
+    #[must_use]
+    pub fn view(&self) -> Record<'_> {
+        Record {
+            meta: &self.meta,
+            entries: &self.entries,
+            bytes: &self.bytes,
+            codes: &self.codes,
+            raw: &[],
+        }
+    }
+
     /// Remembers the present state for [`Builder::rollback`].
     #[must_use]
     pub fn mark(&self) -> Mark {

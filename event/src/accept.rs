@@ -1,0 +1,587 @@
+//! One request, from its bytes to a record and an answer.
+
+use crate::budget::Budget;
+use crate::check::{self, Context, Envelopes, JsonScratch};
+use crate::decode::form::Params;
+use crate::decode::gunzip::{self, Gunzip};
+use crate::decode::url::{self, Plus};
+use crate::decode::value::{self, Buffers, Packing};
+use crate::decode::{crc, value::Text};
+use crate::envelope::{Opener, unopened};
+use crate::record::{Builder, CodeRef, Kind, meta};
+use crate::reply::{self, Reply};
+use crate::{Code, Config, Method, Request, VerdictMode, http, verdict};
+
+/// Memory a [`Scratch`] keeps per buffer from one request to the next, in bytes.
+const KEEP_BYTES: usize = 1 << 20;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All its events are kept.
+    Kept,
+    /// Some events are kept, some rejected.
+    Partial,
+    /// No event is kept; what was sent is in quarantine.
+    Rejected,
+    /// Kept unopened: the shipper opens it.
+    Sealed,
+    /// Checked only (`Dry-Run: true`); nothing is held.
+    DryRun,
+    /// A request for remote configuration; nothing is held.
+    Config,
+    /// It brought nothing, or greets only (HEAD, the QR code's hand-shake); nothing is held.
+    Empty,
+    /// OPTIONS; nothing is held.
+    Preflight,
+}
+
+impl Outcome {
+    /// The value of `$tusk_result`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Partial => "partial",
+            Self::Rejected => "rejected",
+            Self::Sealed => "sealed",
+            Self::DryRun => "dryrun",
+            Self::Config => "config",
+            Self::Empty | Self::Preflight => "empty",
+        }
+    }
+}
+
+/// A decided request. Borrows the [`Scratch`] it was decided with.
+#[derive(Debug)]
+pub struct Accepted<'s> {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The kind of record to store before answering; `None`: nothing is held.
+    pub store: Option<Kind>,
+    /// Events kept (for the record's header).
+    pub kept: u32,
+    /// Events rejected (for the record's header).
+    pub rejected: u32,
+    /// What to answer once the record is stored.
+    pub reply: Reply<'s>,
+    /// The record.
+    pub record: &'s Builder,
+    /// The record's RAW section; empty if it has none.
+    pub raw: &'s [u8],
+}
+
+impl<'s> Accepted<'s> {
+    /// The record's payload as slices to copy one after the other; `heads` is scratch space.
+    #[must_use]
+    pub fn sections<'b>(&'b self, heads: &'b mut [[u8; 8]; 5]) -> [&'b [u8]; 15] {
+        self.record.sections(self.raw, heads)
+    }
+
+    /// Size of the payload in bytes.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        payload_bytes(self.record, self.raw)
+    }
+
+    /// The payload in one piece (tests, command line).
+    #[must_use]
+    pub fn payload(&self) -> Vec<u8> {
+        self.record.payload(self.raw)
+    }
+}
+
+/// Memory and state that requests share: one per worker, whatever the number of locations. Allocates while its buffers grow,
+/// never afterwards; what a large request took above 1 MiB a buffer is given back at the next one.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    record: Builder,
+    json: JsonScratch,
+    envelopes: Envelopes,
+    opener: Opener,
+    gunzip: Gunzip,
+    buffers: Buffers,
+    body: Vec<u8>,
+    names: [Vec<u8>; 2],
+    text: Vec<u8>,
+    raw: Vec<u8>,
+    reply: Vec<u8>,
+    rejected: Budget,
+    requests: u64,
+}
+
+impl Scratch {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn clear(&mut self) {
+        self.record.clear(KEEP_BYTES);
+        self.envelopes.clear(KEEP_BYTES);
+        self.opener.trim(KEEP_BYTES);
+        self.buffers.trim(KEEP_BYTES);
+        for buffer in [&mut self.body, &mut self.text, &mut self.raw, &mut self.reply] {
+            buffer.clear();
+            buffer.shrink_to(KEEP_BYTES);
+        }
+        self.json.follows = false;
+    }
+}
+
+/// The hash by which followed ids are compared: FNV-1a, 64 bit, of the id as it stands in the JSON.
+#[must_use]
+pub fn watch_hash(id: &[u8]) -> u64 {
+    id.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Decides one request: what is in it, what is wrong with it, what to store and what to answer.
+///
+/// * `request` – as received; the body may be cut at the edge's limit.
+/// * `scratch` – of this worker; the result borrows it.
+///
+/// Any bytes are allowed; nothing fails. A request that cannot be opened is stored whole as one rejected event with its code.
+pub fn accept<'s>(
+    request: &Request<'_>,
+    config: &Config,
+    scratch: &'s mut Scratch,
+) -> Accepted<'s> {
+    scratch.clear();
+    let nothing = match request.method {
+        Method::Options => Some(Outcome::Preflight),
+        _ if reply::is_config(request.path) => Some(Outcome::Config),
+        Method::Head => Some(Outcome::Empty),
+        Method::Get | Method::Post => None,
+    };
+    if let Some(outcome) = nothing {
+        return nothing_held(request, outcome, scratch);
+    }
+    let opened = open(request, config, scratch);
+    match opened {
+        Opened::Empty => nothing_held(request, Outcome::Empty, scratch),
+        Opened::Sealed => sealed(request, config, scratch),
+        Opened::Events { unopened } => decided(request, config, unopened, scratch),
+    }
+}
+
+fn nothing_held<'s>(request: &Request<'_>, outcome: Outcome, scratch: &'s Scratch) -> Accepted<'s> {
+    Accepted {
+        outcome,
+        store: None,
+        kept: 0,
+        rejected: 0,
+        reply: reply::plain(request, outcome),
+        record: &scratch.record,
+        raw: &[],
+    }
+}
+
+enum Opened {
+    /// There was nothing in it.
+    Empty,
+    /// Its envelopes are over the private-key budget.
+    Sealed,
+    /// The record has its entries. `unopened`: some of them stand for what could not be opened, so the request is needed.
+    Events { unopened: bool },
+}
+
+/// The `k=v` part of a request, joined.
+struct Asked<'a> {
+    params: Params<'a>,
+    /// A body that is JSON instead of a form, trimmed.
+    json: Option<&'a [u8]>,
+    /// Whether `data` or `data_list` came in the query.
+    in_query: bool,
+}
+
+fn open(request: &Request<'_>, config: &Config, scratch: &mut Scratch) -> Opened {
+    let limits = &config.limits;
+    let recv_ms = i64::try_from(request.recv_ns / 1_000_000).unwrap_or(i64::MAX);
+    let Scratch {
+        record,
+        json,
+        envelopes,
+        opener,
+        gunzip,
+        buffers,
+        body,
+        names: [project, token],
+        text,
+        ..
+    } = scratch;
+    let query = Params::parse(request.query);
+    let mut transport =
+        [if request.method == Method::Get { b'G' } else { b'P' }, b'-', Packing::Plain as u8];
+    let whole = if cut(request, config) {
+        Err(Code::L001)
+    } else {
+        unpacked(request, limits.inflated_bytes_max, gunzip, body)
+    };
+    let asked = whole.map(|whole| join(query, whole));
+    let params = asked.as_ref().map_or(query, |asked| asked.params);
+    let url_project = url::decode(params.project.unwrap_or_default(), Plus::Blank, project);
+    let url_token = url::decode(params.token.unwrap_or_default(), Plus::Blank, token);
+    let context = Context {
+        limits,
+        recv_ms,
+        flush_time: None,
+        url_project,
+        url_token,
+        project: &config.project,
+        projects: config.projects.as_deref(),
+        dup_hash_key: config.dup_hash_key,
+        inside_envelope: false,
+        followed: request.watch.followed,
+    };
+    let mut failed = false;
+    let mut fail = |code: Code, record: &mut Builder| {
+        failed = true;
+        unopened(code, recv_ms, record);
+    };
+    match asked {
+        Err(code) => fail(code, record),
+        Ok(asked) if is_handshake(request, &asked) => return Opened::Empty,
+        Ok(asked) => {
+            let mut values = Values::of(&asked, text);
+            if values.is_empty() {
+                if request.body.is_empty() && !asked.in_query {
+                    return Opened::Empty;
+                }
+                let is_form =
+                    request.body.is_empty() || memchr::memchr(b'=', request.body).is_some();
+                fail(if is_form { Code::E101 } else { Code::E108 }, record);
+            }
+            let crc = crc_of(&asked.params);
+            let mut left = limits.inflated_bytes_max;
+            while let Some((name, raw, encoded)) = values.next() {
+                transport[1] = name;
+                let options = value::Options { encoded, crc, inflated_bytes_max: left };
+                let opened = value::open(raw, options, gunzip, buffers);
+                let read = opened.and_then(|text| {
+                    transport[2] = text.packing as u8;
+                    left = left.saturating_sub(text.json.len());
+                    checksum(&text, config, record)?;
+                    read(&text, &context, json, envelopes, record)
+                });
+                if let Err(code) = read {
+                    fail(code, record);
+                }
+            }
+        }
+    }
+    if !envelopes.list().is_empty() {
+        transport[2] = shape(envelopes, transport[1]);
+        let parts = (&mut *json, &mut *gunzip);
+        match opener.open(envelopes, config, &context, request.recv_ns, parts, record) {
+            Ok(bad) => failed |= bad > 0,
+            Err(_over_budget) => return Opened::Sealed,
+        }
+    }
+    facts(request, &context, transport, record);
+    Opened::Events { unopened: failed }
+}
+
+fn cut(request: &Request<'_>, config: &Config) -> bool {
+    request.body_bytes > request.body.len() as u64
+        || request.body.len() > config.limits.body_bytes_max
+}
+
+/// The body without gzip around it; no SDK of this family compresses whole bodies, gateways and hand-written clients do.
+fn unpacked<'b>(
+    request: &Request<'b>,
+    limit: usize,
+    gunzip: &mut Gunzip,
+    out: &'b mut Vec<u8>,
+) -> Result<&'b [u8], Code> {
+    let gzip = gunzip::is_gzip(request.body);
+    match request.headers.content_encoding {
+        Some(name)
+            if !gzip
+                && !request.body.is_empty()
+                && ![&b"gzip"[..], b"x-gzip", b"identity", b""]
+                    .iter()
+                    .any(|known| name.trim_ascii().eq_ignore_ascii_case(known)) =>
+        {
+            Err(Code::E102)
+        }
+        _ if !gzip => Ok(request.body),
+        _ => match gunzip.unpack(request.body, limit, out) {
+            Ok(()) => Ok(out),
+            Err(gunzip::Error::Damaged) => Err(Code::E104),
+            Err(gunzip::Error::Cut) => Err(Code::E107),
+            Err(gunzip::Error::TooLarge) => Err(Code::E106),
+        },
+    }
+}
+
+fn join<'a>(query: Params<'a>, body: &'a [u8]) -> Asked<'a> {
+    let in_query = query.data.is_some() || query.data_list.is_some();
+    let trimmed = value::trim(body);
+    if value::is_json(trimmed) {
+        return Asked { params: query, json: Some(trimmed), in_query };
+    }
+    Asked { params: Params::union(Params::parse(body), query), json: None, in_query }
+}
+
+/// The QR code's greeting: `{"distinct_id":"…"}` posted to the debug URL with `info_id` in the query.
+fn is_handshake(request: &Request<'_>, asked: &Asked<'_>) -> bool {
+    let greets = |json: &[u8]| memchr::memmem::find(json, b"\"type\"").is_none();
+    request.method == Method::Post
+        && asked.params.info_id.is_some()
+        && asked.params.data.is_none()
+        && asked.params.data_list.is_none()
+        && asked.json.is_none_or(greets)
+}
+
+/// The values to open, in order: name for TRANSPORT, bytes, whether they are percent-encoded.
+struct Values<'a> {
+    list: [Option<(u8, &'a [u8], bool)>; 2],
+}
+
+impl<'a> Values<'a> {
+    fn of(asked: &Asked<'a>, text: &'a mut Vec<u8>) -> Self {
+        if let Some(json) = asked.json {
+            return Self { list: crate::decode::body::values(json, text) };
+        }
+        let value = |name, raw: Option<&'a [u8]>| {
+            raw.filter(|raw| !raw.is_empty()).map(|raw| (name, raw, true))
+        };
+        Self { list: [value(b'l', asked.params.data_list), value(b'd', asked.params.data)] }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.list.iter().all(Option::is_none)
+    }
+
+    fn next(&mut self) -> Option<(u8, &'a [u8], bool)> {
+        self.list.iter_mut().find_map(Option::take)
+    }
+}
+
+fn crc_of(params: &Params<'_>) -> Option<i32> {
+    if let Some(crc) = params.crc.and_then(crc::number) {
+        return Some(crc);
+    }
+    let ext = params.ext?;
+    if ext.len() > 1024 {
+        return None; // nobody's ext; not worth the copy
+    }
+    let mut plain = [0; 1024];
+    crc::in_ext(url::decode_small(ext, &mut plain))
+}
+
+fn checksum(text: &Text<'_>, config: &Config, record: &mut Builder) -> Result<(), Code> {
+    if text.crc_agrees {
+        return Ok(());
+    }
+    if config.crc_strict {
+        return Err(Code::E111);
+    }
+    let (index, code) = (CodeRef::REQUEST, Code::E110.bytes());
+    record.code(CodeRef { index, code, pointer: b"", detail: b"" });
+    Ok(())
+}
+
+fn read(
+    text: &Text<'_>,
+    context: &Context<'_>,
+    json: &mut JsonScratch,
+    envelopes: &mut Envelopes,
+    record: &mut Builder,
+) -> Result<(), Code> {
+    match check::events(text.json, context, json, envelopes, record) {
+        Ok(_) => Ok(()),
+        // A value without padding whose JSON stops early lost its end on the way.
+        Err(fault) if text.unpadded && fault.reason == Code::J008 => Err(Code::E105),
+        Err(fault) => Err(fault.code),
+    }
+}
+
+/// The byte of TRANSPORT for the shape of the first envelope (PROTOCOL §2.4).
+fn shape(envelopes: &Envelopes, parameter: u8) -> u8 {
+    match envelopes.list().first() {
+        Some(envelope) if envelope.key_id.is_some() => b'4',
+        Some(envelope) if envelope.single => b'2',
+        Some(_) if parameter == b'd' => b'3',
+        _ => b'1',
+    }
+}
+
+/// META: what is known of the request beside its events.
+fn facts(request: &Request<'_>, context: &Context<'_>, transport: [u8; 3], record: &mut Builder) {
+    let project = match context.url_project {
+        b"" => context.project.fallback(),
+        named => named,
+    };
+    record.meta(meta::PROJECT, project, 64);
+    record.meta(meta::IP, request.client_ip, 64);
+    if let Some(agent) = request.headers.user_agent {
+        record.meta(meta::USER_AGENT, agent, 1024);
+    }
+    record.meta(meta::PATH, request.path, 256);
+    let refused = |code: CodeRef<'_>| code.code.first() == Some(&b'A');
+    if record.rejected() > 0 && record.codes().any(refused) {
+        record.meta(meta::TOKEN, context.url_token, 256);
+    }
+    record.meta(meta::TRANSPORT, &transport, 3);
+    let bytes =
+        if request.body_bytes > 0 { request.body_bytes } else { request.query.len() as u64 };
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    record.meta(meta::WIRE_BYTES, &bytes.to_le_bytes(), 4);
+}
+
+/// A request kept for the shipper to open.
+fn sealed<'s>(request: &Request<'_>, config: &Config, scratch: &'s mut Scratch) -> Accepted<'s> {
+    let (record, raw) = (&mut scratch.record, &mut scratch.raw);
+    record.clear(KEEP_BYTES);
+    http::write(request, usize::MAX, raw);
+    record.meta(meta::PROJECT, config.project.fallback(), 64);
+    record.meta(meta::IP, request.client_ip, 64);
+    if payload_bytes(record, raw) > config.limits.record_bytes_max {
+        return too_large(request, config, scratch);
+    }
+    Accepted {
+        outcome: Outcome::Sealed,
+        store: Some(Kind::Sealed),
+        kept: 0,
+        rejected: 0,
+        reply: reply::plain(request, Outcome::Sealed),
+        record: &scratch.record,
+        raw: &scratch.raw,
+    }
+}
+
+/// A request that does not fit into a record: its beginning, rejected.
+fn too_large<'s>(request: &Request<'_>, config: &Config, scratch: &'s mut Scratch) -> Accepted<'s> {
+    replaced(request, config, Code::L002, config.limits.raw_bytes_max, scratch);
+    finish(request, config, scratch)
+}
+
+/// Puts one rejected entry with `code` in the place of all entries.
+fn replaced(
+    request: &Request<'_>,
+    config: &Config,
+    code: Code,
+    raw_bytes: usize,
+    scratch: &mut Scratch,
+) {
+    let recv_ms = i64::try_from(request.recv_ns / 1_000_000).unwrap_or(i64::MAX);
+    scratch.record.clear(KEEP_BYTES);
+    unopened(code, recv_ms, &mut scratch.record);
+    scratch.record.meta(meta::PROJECT, config.project.fallback(), 64);
+    scratch.record.meta(meta::IP, request.client_ip, 64);
+    if let Some(agent) = request.headers.user_agent {
+        scratch.record.meta(meta::USER_AGENT, agent, 1024);
+    }
+    scratch.record.meta(meta::PATH, request.path, 256);
+    http::write(request, raw_bytes, &mut scratch.raw);
+}
+
+/// A request whose events are decided: adds RAW where it is needed and keeps within the bounds.
+fn decided<'s>(
+    request: &Request<'_>,
+    config: &Config,
+    unopened: bool,
+    scratch: &'s mut Scratch,
+) -> Accepted<'s> {
+    let limits = &config.limits;
+    if scratch.record.count() == 0 {
+        return nothing_held(request, Outcome::Empty, scratch); // an empty list
+    }
+    if unopened {
+        let limit = if cut(request, config) { limits.raw_bytes_max } else { usize::MAX };
+        http::write(request, limit, &mut scratch.raw);
+    } else if watched(request, scratch) {
+        http::write(request, limits.record_bytes_max / 4, &mut scratch.raw);
+    }
+    if payload_bytes(&scratch.record, &scratch.raw) > limits.record_bytes_max {
+        // Better whole and unopened than cut: the shipper's records may be larger.
+        return if config.seal {
+            sealed(request, config, scratch)
+        } else {
+            too_large(request, config, scratch)
+        };
+    }
+    finish(request, config, scratch)
+}
+
+fn watched(request: &Request<'_>, scratch: &mut Scratch) -> bool {
+    let every = u64::from(request.watch.sample_every);
+    scratch.requests = scratch.requests.wrapping_add(1);
+    scratch.json.follows || every > 0 && scratch.requests.is_multiple_of(every)
+}
+
+fn finish<'s>(request: &Request<'_>, config: &Config, scratch: &'s mut Scratch) -> Accepted<'s> {
+    let dry = request.headers.dry_run == Some(b"true");
+    if !dry && scratch.record.rejected() > 0 {
+        within_budget(request, config, scratch);
+    }
+    let (kept, rejected) = (scratch.record.kept(), scratch.record.rejected());
+    let outcome = match (dry, kept, rejected) {
+        (true, ..) => Outcome::DryRun,
+        (_, _, 0) => Outcome::Kept,
+        (_, 0, _) => Outcome::Rejected,
+        _ => Outcome::Partial,
+    };
+    let plain = reply::plain(request, outcome);
+    let reply = if config.debug && reply::is_debug(request.path) && rejected > 0 {
+        verdict::debug(&scratch.record, &mut scratch.reply);
+        Reply { status: 400, body: reply::Body::Json(&scratch.reply) }
+    } else if asked_for_verdict(request, config, &scratch.record) {
+        verdict::json(&scratch.record, &mut scratch.reply);
+        Reply { status: 200, body: reply::Body::Json(&scratch.reply) }
+    } else {
+        plain
+    };
+    Accepted {
+        outcome,
+        store: (!dry).then_some(Kind::Request),
+        kept,
+        rejected,
+        reply,
+        record: &scratch.record,
+        raw: &scratch.raw,
+    }
+}
+
+/// Rejected bytes are kept at a bounded rate, so that nobody can fill the disk with rubbish.
+fn within_budget(request: &Request<'_>, config: &Config, scratch: &mut Scratch) {
+    let rate = config.rejected_bytes_per_s;
+    let all_rejected = scratch.record.kept() == 0;
+    let bytes =
+        if all_rejected { payload_bytes(&scratch.record, &scratch.raw) } else { scratch.raw.len() };
+    if rate == 0 || scratch.rejected.spend(request.recv_ns, rate, bytes as u64) {
+        return;
+    }
+    let short = config.limits.raw_bytes_over_budget;
+    if bytes <= short {
+        return; // it is as short as it would become
+    }
+    if all_rejected {
+        scratch.raw.clear();
+        replaced(request, config, Code::L009, short, scratch);
+    } else {
+        scratch.raw.truncate(short);
+        let (index, code) = (CodeRef::REQUEST, Code::L009.bytes());
+        scratch.record.code(CodeRef { index, code, pointer: b"", detail: b"" });
+    }
+}
+
+fn asked_for_verdict(request: &Request<'_>, config: &Config, record: &Builder) -> bool {
+    match (config.verdict, request.headers.verdict) {
+        (VerdictMode::Always, _) => true,
+        (VerdictMode::Asked, Some(token)) => {
+            let projects = config.projects.as_deref();
+            projects.is_none_or(|projects| projects.is_token(record.project(), token.trim_ascii()))
+        }
+        _ => false,
+    }
+}
+
+fn payload_bytes(record: &Builder, raw: &[u8]) -> usize {
+    let raw = if raw.is_empty() { 0 } else { 8 + raw.len().next_multiple_of(8) };
+    record.payload_bytes() + raw
+}
