@@ -19,6 +19,11 @@ pub mod conf;
 pub mod files;
 pub mod http;
 pub mod json;
+pub mod ledger;
+pub mod load;
+pub mod oracle;
+pub mod prove;
+pub mod random;
 pub mod sdk;
 
 mod dir;

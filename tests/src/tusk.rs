@@ -15,10 +15,14 @@ pub struct Tusk {
     console: std::net::SocketAddr,
 }
 
-/// Settings every test wants: data in the test's folder, files closed after half a second, so that a test need not wait.
-fn base(dir: &Dir, port: u16) -> String {
+/// The file sink of tests: plain lines, closed early so that no test waits long.
+const FILE_SINK: &str = "[sink.file]\ncompression = \"none\"\nrange_age_ms_max = 300\n";
+
+/// The test's whole `tusk.toml`: data in the test's folder, then `toml`, then [`FILE_SINK`] unless `toml` has its own.
+fn config(dir: &Dir, port: u16, toml: &str) -> String {
+    let sink = if toml.contains("[sink.file]") { "" } else { FILE_SINK };
     format!(
-        "data = \"{data}\"\nring = \"{ring}\"\nlisten = \"127.0.0.1:{port}\"\n",
+        "data = \"{data}\"\nring = \"{ring}\"\nlisten = \"127.0.0.1:{port}\"\n{toml}\n{sink}",
         data = dir.join("data").display(),
         ring = dir.ring().display(),
     )
@@ -42,7 +46,7 @@ impl Tusk {
         let data = dir.join("data");
         fs::create_dir_all(&data).unwrap();
         let port = crate::free_port();
-        let config = dir.write("tusk.toml", format!("{}{toml}", base(dir, port)));
+        let config = dir.write("tusk.toml", self::config(dir, port, toml));
         let mut command = Command::new(crate::tusk_path());
         command.arg("run").arg("--config").arg(&config);
         let process = Process::start(&mut command, &dir.join("tusk.log"));

@@ -1,0 +1,41 @@
+//! The product's own books, read from outside by `tusk ledger --json`.
+
+use crate::Tusk;
+use crate::json::Json;
+
+/// The ledger as JSON.
+#[derive(Clone, Debug)]
+pub struct Ledger(pub Json);
+
+impl Ledger {
+    /// Asks the running shipper; `None` when it gives no answer.
+    #[must_use]
+    pub fn read(tusk: &Tusk) -> Option<Self> {
+        let out = tusk.command(&["ledger", "--json"]);
+        Json::parse(String::from_utf8_lossy(&out.stdout).trim()).ok().map(Self)
+    }
+
+    /// A count by its path; 0 when it is not there.
+    #[must_use]
+    pub fn count(&self, path: &str) -> u64 {
+        self.0.number(path).and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// Equations that do not hold, in the ledger's words.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<String> {
+        match self.0.at("/gaps") {
+            Some(Json::List(gaps)) => gaps.iter().map(|gap| format!("{gap:?}")).collect(),
+            other => vec![format!("no list of gaps in the ledger: {other:?}")],
+        }
+    }
+
+    /// Whether all that was kept is at the file sink (the first sink) and the books are closed.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        let delivered = self.count("/sinks/0/sums/delivered");
+        self.gaps().is_empty()
+            && self.count("/kept") + self.count("/redriven") == delivered
+            && self.count("/sinks/0/waiting") == 0
+    }
+}
