@@ -218,6 +218,7 @@ pub struct Builder {
     entries: Vec<u8>,
     bytes: Vec<u8>,
     codes: Vec<u8>,
+    code_count: u32,
     count: u32,
     kept: u32,
     rejected: u32,
@@ -229,6 +230,7 @@ pub struct Mark {
     entries: usize,
     bytes: usize,
     codes: usize,
+    code_count: u32,
     count: u32,
     kept: u32,
     rejected: u32,
@@ -241,7 +243,7 @@ impl Builder {
             buffer.clear();
             buffer.shrink_to(keep_bytes);
         }
-        (self.count, self.kept, self.rejected) = (0, 0, 0);
+        (self.code_count, self.count, self.kept, self.rejected) = (0, 0, 0, 0);
     }
 
     /// Adds a META field, cut to `limit` bytes.
@@ -270,6 +272,7 @@ impl Builder {
 
     /// Adds a code; `pointer` and `detail` are cut to 256 and 128 bytes (at a character).
     pub fn code(&mut self, code: CodeRef<'_>) {
+        self.code_count += 1;
         let (pointer, detail) = (cut(code.pointer, 256), cut(code.detail, 128));
         self.codes.extend_from_slice(&code.index.to_le_bytes());
         self.codes.extend_from_slice(&code.code);
@@ -297,6 +300,12 @@ impl Builder {
     #[must_use]
     pub fn rejected(&self) -> u32 {
         self.rejected
+    }
+
+    /// Number of codes so far.
+    #[must_use]
+    pub fn code_count(&self) -> u32 {
+        self.code_count
     }
 
     /// Codes so far.
@@ -329,6 +338,7 @@ impl Builder {
             entries: self.entries.len(),
             bytes: self.bytes.len(),
             codes: self.codes.len(),
+            code_count: self.code_count,
             count: self.count,
             kept: self.kept,
             rejected: self.rejected,
@@ -340,6 +350,7 @@ impl Builder {
         self.entries.truncate(mark.entries);
         self.bytes.truncate(mark.bytes);
         self.codes.truncate(mark.codes);
+        self.code_count = mark.code_count;
         (self.count, self.kept, self.rejected) = (mark.count, mark.kept, mark.rejected);
     }
 

@@ -1,10 +1,25 @@
 //! Checks of events: names, ids, properties, time, project. One pass over the text, one entry per event.
 
+mod element;
 mod envelope;
+mod ids;
+mod kind;
+mod names;
+mod properties;
+mod rules;
+mod store;
+mod time;
 
 pub(crate) use envelope::{Envelope, Envelopes};
+pub use ids::watch_hash;
+pub use kind::EventType;
+pub use time::corrected;
 
-use crate::record::{Builder, Entry, Span, Verdict};
+use element::Element;
+use rules::{RuleMemory, Source};
+
+use crate::json::{Repair, ScanMemory, Scanner};
+use crate::record::Builder;
 use crate::{Code, Limits, Project, Projects};
 
 /// What the checks of one text depend on.
@@ -48,6 +63,20 @@ pub(crate) struct Fault {
 pub(crate) struct JsonScratch {
     /// An event of a followed id was seen; the caller clears it.
     pub(crate) follows: bool,
+    scan: ScanMemory,
+    element: Element,
+    rules: RuleMemory,
+    repair: Repair,
+}
+
+impl JsonScratch {
+    /// Gives memory above `keep_bytes` a buffer back.
+    pub(crate) fn shrink(&mut self, keep_bytes: usize) {
+        self.scan.shrink(keep_bytes);
+        self.element.shrink(keep_bytes);
+        self.rules.shrink(keep_bytes);
+        self.repair.shrink(keep_bytes);
+    }
 }
 
 /// Reads one JSON text (an object or an array of them), checks each element and appends to `out` its stored bytes, entry
@@ -63,34 +92,61 @@ pub(crate) fn events(
     envelopes: &mut Envelopes,
     out: &mut Builder,
 ) -> Result<u32, Fault> {
-    let _ = (envelopes, &scratch.follows);
-    let fault = |at: usize| Fault {
-        code: if context.inside_envelope { Code::K506 } else { Code::J001 },
-        reason: Code::J001,
-        at: u32::try_from(at).unwrap_or(u32::MAX),
-    };
-    let list: Vec<&serde_json::value::RawValue> = serde_json::from_slice(text)
-        .or_else(|_| serde_json::from_slice(text).map(|one| vec![one]))
-        .map_err(|error| fault(error.column()))?;
-    for one in &list {
-        let at = u32::try_from(out.bytes().len()).unwrap_or(u32::MAX);
-        out.bytes().extend_from_slice(one.get().as_bytes());
-        out.entry(&Entry {
-            json: Span { at, len: u32::try_from(one.get().len()).unwrap_or(u32::MAX) },
-            verdict: Verdict::Kept,
-            kind: 1,
-            flags: 0,
-            codes: 0,
-            time_ms: context.recv_ms,
-            sent_ms: i64::MIN,
-            dup_key: 0,
-            event: Span::default(),
-            id: Span::default(),
-            project: Span::default(),
-            lib: Span::default(),
-            lib_version: Span::default(),
-            app_version: Span::default(),
-        });
+    if text.len() > Scanner::TEXT_BYTES / 2 {
+        return Err(Fault { code: Code::L002, reason: Code::L002, at: 0 });
     }
-    Ok(u32::try_from(list.len()).unwrap_or(u32::MAX))
+    let JsonScratch { follows, scan, element, rules, repair } = scratch;
+    rules.start();
+    let source = if simdutf8::basic::from_utf8(text).is_ok() {
+        Source { text, repair: None }
+    } else {
+        repair.run(text);
+        Source { text: repair.text(), repair: Some((text, repair)) }
+    };
+    let (first, marks) = (out.count(), (out.mark(), envelopes.mark()));
+    let mut scanner = Scanner::new(source.text, context.limits.depth_max, scan);
+    let mut too_many = false;
+    let mut one = |scanner: &mut Scanner<'_>, p: usize| {
+        let end = element.read(scanner, p, context.limits)?;
+        if element.is_envelope() && !context.inside_envelope {
+            envelopes.add(source.text, element);
+        } else if out.count() >= context.limits.events_max {
+            too_many = true;
+            return Err(crate::json::Broken);
+        } else {
+            let lone = std::mem::take(scanner.lone());
+            *follows |= rules::judge(source, element, &lone, context, rules, out);
+            *scanner.lone() = lone;
+        }
+        scanner.lone().clear();
+        Ok(end)
+    };
+    let read = (|| {
+        let start = skip_marks(&scanner);
+        let end = if scanner.byte(start) == b'[' {
+            scanner.list(start, 0, |scanner, p| one(scanner, p))?
+        } else {
+            one(&mut scanner, start)?
+        };
+        scanner.end(end)
+    })();
+    if read.is_ok() {
+        return Ok(out.count() - first);
+    }
+    let (reason, at) = if too_many { (Code::L003, 0) } else { scanner.fault() };
+    let unreadable = source.repair.is_some_and(|(_, repair)| repair.is_invalid(0, u32::MAX));
+    let reason = if unreadable && !too_many { Code::J006 } else { reason };
+    out.rollback(marks.0);
+    envelopes.rollback(marks.1);
+    let hidden = context.inside_envelope && !too_many;
+    Err(Fault { code: if hidden { Code::K506 } else { reason }, reason, at })
+}
+
+/// Where the text starts behind byte order marks and blanks.
+fn skip_marks(scanner: &Scanner<'_>) -> usize {
+    let mut p = scanner.blanks(0);
+    while scanner.text().get(p..).is_some_and(|rest| rest.starts_with(b"\xef\xbb\xbf")) {
+        p = scanner.blanks(p + 3);
+    }
+    p
 }
