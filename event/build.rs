@@ -1,4 +1,6 @@
 //! Turns `codes.toml` into the enum [`Code`] and its table, so that a code stands in one place only.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a wrong table must stop the build")]
 use std::{env, fmt::Write as _, fs, path::Path};
 
 use serde::Deserialize;

@@ -126,16 +126,9 @@ impl Scratch {
             buffer.clear();
             buffer.shrink_to(KEEP_BYTES);
         }
+        self.json.shrink(KEEP_BYTES);
         self.json.follows = false;
     }
-}
-
-/// The hash by which followed ids are compared: FNV-1a, 64 bit, of the id as it stands in the JSON.
-#[must_use]
-pub fn watch_hash(id: &[u8]) -> u64 {
-    id.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 /// Decides one request: what is in it, what is wrong with it, what to store and what to answer.

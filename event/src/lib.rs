@@ -8,14 +8,11 @@ mod budget;
 mod check;
 mod code;
 mod config;
-<<<<<<< HEAD
 mod crypto;
 mod decode;
 mod envelope;
 pub mod http;
-=======
 pub mod json;
->>>>>>> 272223b (Checks: the scanner and the rules of every event.)
 mod keys;
 mod project;
 pub mod record;
@@ -25,11 +22,8 @@ mod request;
 mod testing;
 pub mod verdict;
 
-<<<<<<< HEAD
-pub use accept::{Accepted, Outcome, Scratch, accept, watch_hash};
-=======
+pub use accept::{Accepted, Outcome, Scratch, accept};
 pub use check::{EventType, corrected, watch_hash};
->>>>>>> 272223b (Checks: the scanner and the rules of every event.)
 pub use code::{CODES, Code, Lang, Message, Place, Row, Severity, Words};
 pub use config::{Config, Limits, VerdictMode};
 pub use keys::{Cipher, KeyError, KeyRing};

@@ -34,14 +34,16 @@ pub(super) fn check(text: &[u8], value: Value, chars_max: u32) -> Result<(), Bad
 
 #[inline(always)]
 fn check_plain(raw: &[u8], chars_max: u32) -> Result<(), Bad> {
-    if raw.len() <= PLACEHOLDER_BYTES && is_short_bad(raw) {
-        return Err(if raw.trim_ascii().is_empty() { Bad::Missing } else { Bad::Placeholder });
+    let (Some(first), Some(last)) = (raw.first(), raw.last()) else { return Err(Bad::Missing) };
+    let raw = if *first <= b' ' || *last <= b' ' { raw.trim_ascii() } else { raw };
+    if raw.len() <= PLACEHOLDER_BYTES
+        && PLACEHOLDER_LENGTHS >> raw.len() & 1 == 1
+        && is_placeholder(raw)
+    {
+        return Err(if raw.is_empty() { Bad::Missing } else { Bad::Placeholder });
     }
     if raw.len() > chars_max as usize && chars(raw, false) > chars_max as usize {
         return Err(Bad::TooLong);
-    }
-    if raw.len() > PLACEHOLDER_BYTES && raw.trim_ascii().is_empty() {
-        return Err(Bad::Missing);
     }
     Ok(())
 }
@@ -53,7 +55,8 @@ fn check_escaped(raw: &[u8], chars_max: u32) -> Result<(), Bad> {
 }
 
 /// What programs write where there is no id, in any case of letters.
-const PLACEHOLDERS: [&str; 11] = [
+const PLACEHOLDERS: [&str; 12] = [
+    "",
     "0",
     "undefined",
     "null",
@@ -81,17 +84,9 @@ const PLACEHOLDER_LENGTHS: u64 = {
     bits
 };
 
-/// Whether a text of at most [`PLACEHOLDER_BYTES`] is blank or a placeholder, blanks around it aside.
-#[inline(always)]
-fn is_short_bad(raw: &[u8]) -> bool {
-    let (Some(first), Some(last)) = (raw.first(), raw.last()) else { return true };
-    let blank = *first <= b' ' || *last <= b' ';
-    (blank || PLACEHOLDER_LENGTHS >> raw.len() & 1 == 1) && is_short_bad_slow(raw.trim_ascii())
-}
-
 #[inline(never)]
-fn is_short_bad_slow(raw: &[u8]) -> bool {
-    raw.is_empty() || PLACEHOLDERS.iter().any(|word| raw.eq_ignore_ascii_case(word.as_bytes()))
+fn is_placeholder(raw: &[u8]) -> bool {
+    PLACEHOLDERS.iter().any(|word| raw.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Hash by which an operator follows a user: the same for every project, node and run.
@@ -120,7 +115,7 @@ mod tests {
 
     #[test]
     fn placeholders_are_no_ids() {
-        for word in PLACEHOLDERS {
+        for word in &PLACEHOLDERS[1..] {
             assert_eq!(verdict(word), Err(Bad::Placeholder));
             assert_eq!(verdict(&word.to_uppercase()), Err(Bad::Placeholder));
             assert_eq!(verdict(&format!(" {word} ")), Err(Bad::Placeholder));

@@ -577,15 +577,16 @@ fn write_codes_slow(
     let all = found.iter().chain(&element.problems.list);
     let mut count = 0;
     for problem in all.take(room) {
-        let detail = text.get(problem.detail.0 as usize..problem.detail.1 as usize);
         let name = text.get(problem.name.0 as usize..problem.name.1 as usize).unwrap_or_default();
         write_pointer(pointer, problem.part, name);
-        out.code(CodeRef {
-            index,
-            code: problem.code.bytes(),
-            pointer,
-            detail: detail.unwrap_or_default(),
-        });
+        let detail = text.get(problem.detail.0 as usize..problem.detail.1 as usize);
+        let (mut code, mut detail) = (problem.code, detail.unwrap_or_default());
+        if context.inside_envelope && code.rejects() && code.as_str().starts_with('J') {
+            // What decrypts to bad JSON must look like any other envelope that does not open.
+            (code, detail) = (Code::K506, problem.code.as_str().as_bytes());
+            pointer.clear();
+        }
+        out.code(CodeRef { index, code: code.bytes(), pointer, detail });
         count += 1;
     }
     let total = found.len() + element.problems.list.len();

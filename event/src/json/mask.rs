@@ -5,12 +5,8 @@ use wide::u8x16;
 /// Bytes of one block; [`special`] gives one bit for each.
 pub(super) const BLOCK: usize = 64;
 
-/// Whether a string's plain text stops at `byte`: a quote, a backslash or a control character.
-pub(super) const fn is_special(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | 0..=0x1f)
-}
-
-/// One bit per byte of the block at `block`, lowest first: set where [`is_special`]. Behind the end of the text: clear.
+/// One bit per byte of the block at `block`, lowest first: set where a string's plain text stops, at a quote, a backslash
+/// or a control character. Behind the end of the text: clear.
 #[inline]
 pub(super) fn special(text: &[u8], block: usize) -> u64 {
     match text.get(block..).and_then(<[u8]>::first_chunk::<BLOCK>) {
@@ -95,7 +91,10 @@ mod tests {
     /// Naive twin of [`special`].
     fn special_slow(text: &[u8], block: usize) -> u64 {
         let block = text.get(block..).unwrap_or_default();
-        (0..BLOCK).filter(|i| block.get(*i).is_some_and(|b| is_special(*b))).map(|i| 1 << i).sum()
+        (0..BLOCK)
+            .filter(|i| block.get(*i).is_some_and(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)))
+            .map(|i| 1 << i)
+            .sum()
     }
 
     /// Naive twin of [`is_name`].
