@@ -113,7 +113,10 @@ fn read_as(
         if rule != Rule::Plain {
             fault = by_rule(rule, kind, fault);
         }
-        if !legal && !(rule == Rule::Schema && is_schema_id(raw)) {
+        let own_id = rule == Rule::Schema && is_schema_id(raw);
+        if own_id {
+            fault = None;
+        } else if !legal {
             fault = Some(Code::P201);
         } else if kind.is_text()
             && let Some(field) = names::property_field(raw)
@@ -122,10 +125,7 @@ fn read_as(
         }
         if let Some(code) = fault {
             let detail = if code == Code::P201 { (name.at, name.end) } else { (at, end) };
-            let nested_id = code == Code::P204 && rule == Rule::Schema && is_schema_id(raw);
-            if !nested_id {
-                element.problems.add(code, Part::Properties, name, detail);
-            }
+            element.problems.add(code, Part::Properties, name, detail);
         }
         Ok(end)
     })
