@@ -5,6 +5,7 @@ use crate::{
     files::{self, Name},
     futex,
     generation::{Generation, State},
+    shared::Shared,
     sys,
 };
 use std::{
@@ -167,7 +168,7 @@ impl Consumer {
             capacity_bytes: generation.identity.capacity,
             released: generation.released,
             next: generation.next,
-            tail: generation.map.shared().cursors.tail(),
+            tail: generation.shared().map_or(generation.next, |shared| shared.cursors.tail()),
         })
     }
 
@@ -186,9 +187,7 @@ impl Consumer {
             if batch.payload_bytes() >= bytes_max {
                 break;
             }
-            if generation.unread_or_suspect() {
-                failed.extend(generation.read(batch, bytes_max).err());
-            }
+            failed.extend(generation.read(batch, bytes_max).err());
         }
         self.generations.retain(|generation| !generation.gone);
         for error in failed {
@@ -249,12 +248,12 @@ impl Consumer {
             if self.unread() || left.is_zero() {
                 return self.unread();
             }
-            let mut live = self.generations.iter().filter(|open| open.state == State::Live);
+            let mut live = self.live();
             match (live.next_back(), live.next_back()) {
                 (None, _) => std::thread::sleep(left.min(SLEEP_MAX)),
                 (Some(newest), other) => {
                     let limit = if other.is_some() { SLEEP_SHARED_MAX } else { SLEEP_MAX };
-                    let wake = &newest.map.shared().wake.0;
+                    let wake = &newest.wake.0;
                     if let Some(word) = wake.sleep(|| self.unread()) {
                         futex::wait(wake.word(), word, left.min(limit));
                         wake.awake();
@@ -270,32 +269,34 @@ impl Consumer {
 
     /// Tells the workers that the shipper lives. Call it at least every 200 ms, from the thread that drains.
     pub fn heartbeat(&self) {
-        for generation in &self.generations {
-            let beat = &generation.map.shared().consumer.0.heartbeat_ms;
-            beat.store(sys::coarse_ms().max(1), Ordering::Relaxed);
-        }
+        let now_ms = sys::coarse_ms().max(1);
+        self.live().for_each(|shared| shared.consumer.0.heartbeat_ms.store(now_ms, Ordering::Relaxed));
     }
 
     /// Did any worker rely on the journal for an answer within the last minute?
     pub fn journal_ack_used(&self) -> bool {
         let now_ms = sys::coarse_ms();
-        self.generations.iter().filter(|open| open.state == State::Live).any(|open| {
-            let used_ms = open.map.shared().ack_used_ms.0.load(Ordering::Relaxed);
+        self.live().any(|shared| {
+            let used_ms = shared.ack_used_ms.0.load(Ordering::Relaxed);
             used_ms != 0 && now_ms.saturating_sub(used_ms) < ACK_RECENT_MS
         })
     }
 
     /// Tells the workers whether the journal is at its cap, for their health answer.
     pub fn set_full_hint(&self, full: bool) {
-        for generation in &self.generations {
-            let hint = &generation.map.shared().consumer.0.journal_full;
-            hint.store(u32::from(full), Ordering::Relaxed);
-        }
+        let full = u32::from(full);
+        self.live().for_each(|shared| shared.consumer.0.journal_full.store(full, Ordering::Relaxed));
     }
 
     /// Generations that cannot be read, or only in part, each told once: to be logged.
     pub fn take_problems(&mut self) -> Vec<RingError> {
         std::mem::take(&mut self.problems)
+    }
+
+    /// The shared words of the generations that workers may use, oldest first.
+    fn live(&self) -> impl DoubleEndedIterator<Item = &Shared> {
+        let live = self.generations.iter().filter(|open| open.state == State::Live);
+        live.filter_map(Generation::shared)
     }
 
     fn unread(&self) -> bool {

@@ -58,6 +58,12 @@ impl Cursors {
         self.tail.0.store(tail, Ordering::Release);
     }
 
+    /// Makes the generation unusable for everyone, for good: its cursors were overwritten. The caller holds the lock,
+    /// or no producer is attached.
+    pub(crate) fn poison(&self) {
+        self.tail.0.store(u64::MAX, Ordering::Release);
+    }
+
     /// End of what may be read.
     pub(crate) fn tail(&self) -> u64 {
         // [publish->tail]

@@ -7,6 +7,7 @@ use crate::{
     layout::{Identity, RECORD_ALIGN_BYTES},
     map::Map,
     scan::{Found, Scan, Stable},
+    shared::Shared,
 };
 use std::{fs::File, path::PathBuf};
 
@@ -32,7 +33,7 @@ pub(crate) struct Generation {
     pub(crate) next: u64,
     /// What `release` last said.
     pub(crate) released: u64,
-    /// End of what was there at the last look, for the gap that a lost file leaves.
+    /// End of what was there at the last read, for the gap that a lost file leaves.
     end: u64,
     /// Past: everything valid was read.
     ended: bool,
@@ -75,11 +76,15 @@ impl Generation {
         match error {
             Some(error) => generation.salvage().then_some(generation).ok_or(error),
             None => {
+                let cursors = &generation.map.shared().cursors;
+                let durable = cursors.durable();
                 if generation.identity.boot != boot {
                     generation.state = State::Past;
                 }
-                generation.next = generation.map.shared().cursors.durable();
-                generation.released = generation.next;
+                // Frees what a consumer that died between its two stores left: in a full ring nobody else ever would.
+                cursors.release(durable);
+                generation.next = durable;
+                generation.released = durable;
                 Ok(generation)
             }
         }
@@ -92,6 +97,8 @@ impl Generation {
             return false;
         }
         let mut buffer = Buffer::default();
+        // Whoever comes next must not believe it again.
+        self.map.shared().cursors.poison();
         // SAFETY: the exclusive flock shows that no producer is attached.
         let source = unsafe { Stable::new(&self.map) };
         let positions = self.scan(&source).salvage(self.next, &mut buffer);
@@ -107,20 +114,25 @@ impl Generation {
         Scan { source, capacity: self.identity.capacity, generation: self.identity.generation }
     }
 
-    /// Anything to read? Cheap.
+    /// The shared words, unless the file was cut short: to touch its mapping would then kill us.
+    pub(crate) fn shared(&self) -> Option<&Shared> {
+        files::long_enough(&self.file, self.identity.capacity).then(|| self.map.shared())
+    }
+
+    /// Anything to read?
     pub(crate) fn unread(&self) -> bool {
+        if self.shared().is_none() {
+            return false;
+        }
         match &self.state {
-            State::Live => self.map.shared().cursors.tail() > self.next,
+            State::Live => {
+                self.cursors_hold() && self.map.shared().cursors.tail() > self.next
+            }
             State::Past => !self.ended,
             State::Salvaged(positions) => {
                 positions.last().is_some_and(|&position| position >= self.next)
             }
         }
-    }
-
-    /// Is a read worth its check of the file?
-    pub(crate) fn unread_or_suspect(&self) -> bool {
-        self.unread() || (self.state == State::Live && !self.cursors_hold())
     }
 
     /// Everything read and released?
@@ -157,12 +169,16 @@ impl Generation {
     /// Reads on until the batch holds `bytes_max`.
     pub(crate) fn read(&mut self, batch: &mut Batch, bytes_max: usize) -> Result<(), RingError> {
         let damaged = |path: &PathBuf, what| Err(RingError::Damaged { path: path.clone(), what });
-        if !files::long_enough(&self.file, self.identity.capacity) {
+        if self.shared().is_none() {
             self.gone = true;
             self.gap(batch, self.end);
             return damaged(&self.path, "it was truncated while in use");
         }
         if !matches!(self.state, State::Salvaged(_)) && !self.cursors_hold() && !self.salvage() {
+            // Workers that have not noticed would go on writing where we do not read.
+            if let Ok(_held) = self.map.shared().lock.try_lock() {
+                self.map.shared().cursors.poison();
+            }
             let what =
                 "its head and tail were overwritten; it is read once no worker uses it any more";
             return damaged(&self.path, what);
@@ -264,17 +280,22 @@ impl Generation {
 
     /// Everything before `position` is durable elsewhere.
     pub(crate) fn release(&mut self, position: u64) {
+        let Some(shared) = self.shared() else { return };
         let position = position.next_multiple_of(RECORD_ALIGN_BYTES as u64);
-        let cursors = &self.map.shared().cursors;
+        let cursors = &shared.cursors;
         let position = match self.state {
             State::Live => position.min(cursors.tail()),
             State::Past | State::Salvaged(_) => position,
         };
-        self.next = self.next.max(position);
-        if position <= self.released {
-            return;
+        if position > self.released {
+            self.store_released(position);
         }
-        self.released = position;
+        self.released = self.released.max(position);
+        self.next = self.next.max(position);
+    }
+
+    fn store_released(&self, position: u64) {
+        let cursors = &self.map.shared().cursors;
         match self.state {
             State::Live => cursors.release(position),
             State::Past => {

@@ -81,12 +81,14 @@ pub(crate) struct RecordHeader {
     pub(crate) crc: u32,
     pub(crate) position: u64,
     pub(crate) meta: Meta,
+    /// 0 when written; covered by the sum whatever it is.
+    pub(crate) reserved: u16,
 }
 
 impl RecordHeader {
     /// The header without its position and sum, which are known only under the lock.
     pub(crate) fn new(length: u32, meta: &Meta) -> Self {
-        Self { length, crc: 0, position: 0, meta: *meta }
+        Self { length, crc: 0, position: 0, meta: *meta, reserved: 0 }
     }
 
     pub(crate) fn parse(bytes: &[u8; RECORD_HEADER_BYTES]) -> Self {
@@ -100,6 +102,7 @@ impl RecordHeader {
                 rejected: u16_at(bytes, 12),
                 recv_ns: u64_at(bytes, 24),
             },
+            reserved: u16_at(bytes, 14),
             position: u64_at(bytes, 16),
         }
     }
@@ -112,6 +115,7 @@ impl RecordHeader {
         out[9] = self.meta.flags;
         out[10..12].copy_from_slice(&self.meta.kept.to_le_bytes());
         out[12..14].copy_from_slice(&self.meta.rejected.to_le_bytes());
+        out[14..16].copy_from_slice(&self.reserved.to_le_bytes());
         out[16..24].copy_from_slice(&self.position.to_le_bytes());
         out[24..32].copy_from_slice(&self.meta.recv_ns.to_le_bytes());
         out

@@ -15,9 +15,14 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("the ring needs Linux: robust process-shared locks, futex, flock and fallocate");
 
+#[cfg_attr(loom, allow(dead_code))]
 mod cursors;
 mod sync;
+#[cfg_attr(loom, allow(dead_code))]
 mod wake;
+
+#[cfg(all(test, loom))]
+mod loom_tests;
 
 /// Everything but the two protocols above: loom's atomics cannot live in a mapped file, so under
 /// loom only those are compiled.

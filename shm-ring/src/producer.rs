@@ -171,6 +171,8 @@ impl Producer {
             NoRoom::Damaged => PushError::Closed,
         })?;
         if place.tail < self.last_end {
+            // The reader is already past this: nothing pushed here would be read.
+            shared.cursors.poison();
             return Err(PushError::Closed);
         }
         if place.start != place.tail {
