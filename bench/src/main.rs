@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 pub type Error = Box<dyn std::error::Error>;
 
 const HELP: &str = "\
-bench [--rounds N] [--seconds N] [--cases a,b,c,d] [--peers 204,same-reply,body,lua,bare,tusk] [--connections N]
+bench [--rounds N] [--seconds N] [--cases a,b,c,d] [--peers 204,same-reply,body,lua,bare,accept,tusk] [--connections N]
   --rounds       interleaved rounds (7)
   --seconds      length of one measurement (2)
   --connections  of the generator, kept alive (32)
@@ -211,6 +211,7 @@ fn measure(setup: &Setup, cases: &[Case]) -> Result<(), Error> {
     let mut servers = start(setup)?;
     let load = setup.load();
     let mut bare = bare::Pipeline::new();
+    let (config, mut scratch) = (event::Config::default(), event::Scratch::new());
     let mut samples = Samples::default();
     // Round 0 warms up: buffers grow, LuaJIT compiles, the ring's pages are touched.
     for round in 0..=setup.rounds {
@@ -225,10 +226,14 @@ fn measure(setup: &Setup, cases: &[Case]) -> Result<(), Error> {
                     samples.push(case.name, peer.name, sample);
                 }
             }
-            if setup.wants("bare") {
-                let sample = bare_sample(&mut bare, case, seconds)?;
+            let budget_ns = u64::from(seconds) * 250_000_000;
+            for name in ["bare", "accept"].into_iter().filter(|name| setup.wants(name)) {
+                let sample = in_loop(budget_ns, || match name {
+                    "bare" => bare::measure(case, budget_ns, |s| bare.decode(&s.form)),
+                    _ => bare::measure(case, budget_ns, |s| bare::accept(s, &config, &mut scratch)),
+                })?;
                 if round > 0 {
-                    samples.push(case.name, "bare", sample);
+                    samples.push(case.name, name, sample);
                 }
             }
         }
@@ -279,20 +284,21 @@ fn one(
     Ok(sample)
 }
 
-/// The plain loop, on the servers' core.
-fn bare_sample(bare: &mut bare::Pipeline, case: &Case, seconds: u32) -> Result<Sample, Error> {
+/// A loop in this process, on the servers' core.
+fn in_loop(budget_ns: u64, measure: impl FnOnce() -> f64) -> Result<Sample, Error> {
     let all = rustix::thread::sched_getaffinity(None)?;
     let mut one = rustix::thread::CpuSet::new();
     one.set(peer::SERVER_CORE);
     rustix::thread::sched_setaffinity(None, &one)?;
     let (busy, total) = proc::machine()?;
     let start = std::time::Instant::now();
-    let cpu_us = bare.measure(case, u64::from(seconds) * 250_000_000);
+    let cpu_us = measure();
     let wall_s = start.elapsed().as_secs_f64();
     let (busy_after, total_after) = proc::machine()?;
     rustix::thread::sched_setaffinity(None, &all)?;
-    let own_s = f64::from(seconds) * 0.25;
-    let machine_share = (busy_after - busy) / (total_after - total).max(0.01);
+    let own_s = budget_ns as f64 / 1e9;
+    let total = (total_after - total).max(0.01);
+    let machine_share = (busy_after - busy) / total;
     Ok(Sample {
         requests: 0,
         status_errors: 0,
@@ -305,6 +311,6 @@ fn bare_sample(bare: &mut bare::Pipeline, case: &Case, seconds: u32) -> Result<S
         p99_ms: 0.0,
         server_share: own_s / wall_s,
         machine_share,
-        foreign_share: (machine_share - own_s / (total_after - total).max(0.01)).max(0.0),
+        foreign_share: (machine_share - own_s / total).max(0.0),
     })
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Names in table order. `bare` is no server, see [`crate::bare`].
-pub const NAMES: &[&str] = &["204", "same-reply", "body", "lua", "bare", "tusk"];
+/// Names in table order. `bare` and `accept` are no servers: the first is [`crate::bare`], the second Tusk's own
+/// decoding in the same loop.
+pub const NAMES: &[&str] = &["204", "same-reply", "body", "lua", "bare", "accept", "tusk"];
 
 /// Core of every server.
 pub const SERVER_CORE: usize = 0;

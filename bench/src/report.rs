@@ -96,7 +96,7 @@ impl Samples {
     fn row(&self, case: &str, peer: &str, events: f64, memory: Memory) -> Option<Row> {
         let counted = self.counted(case, peer);
         let cpu = spread(counted.iter().map(|s| s.cpu_us).collect())?;
-        let server = peer != "bare";
+        let server = peer != "bare" && peer != "accept";
         let median = |value: fn(&Sample) -> f64| self.median(case, peer, value);
         let sum = |value: fn(&Sample) -> u64| self.of(case, peer).iter().map(value).sum();
         let tusk = peer == "tusk";
