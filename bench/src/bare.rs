@@ -91,15 +91,15 @@ pub fn measure<R>(case: &Case, budget_ns: u64, mut decode: impl FnMut(&Sample) -
 
 /// Tusk's decoding and checking of one request, without nginx and ring.
 pub fn accept(sample: &Sample, config: &event::Config, scratch: &mut event::Scratch) -> u32 {
-    let (line, rest) = sample.raw.split_at(memchr::memchr(b'\n', &sample.raw).unwrap_or(0));
-    let agent = memchr::memmem::find(rest, b"User-Agent: ").map(|at| &rest[at + 12..]);
-    let agent = agent.map(|agent| &agent[..memchr::memchr(b'\r', agent).unwrap_or(0)]);
-    let get = line.starts_with(b"GET");
+    let get = sample.get;
     let request = event::Request {
         method: if get { event::Method::Get } else { event::Method::Post },
         path: if get { b"/sa.gif" } else { b"/sa" },
         query: if get { &sample.form } else { b"project=default" },
-        headers: event::Headers { user_agent: agent, ..event::Headers::default() },
+        headers: event::Headers {
+            user_agent: Some(sample.agent.as_bytes()),
+            ..event::Headers::default()
+        },
         body: if get { &[] } else { &sample.form },
         body_bytes: if get { 0 } else { sample.form.len() as u64 },
         client_ip: b"127.0.0.1",

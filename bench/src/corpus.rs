@@ -33,6 +33,10 @@ pub struct Sample {
     pub raw: Vec<u8>,
     /// The form text alone: the query of a GET, the body of a POST.
     pub form: Vec<u8>,
+    /// Whether it is a GET of `/sa.gif` rather than a POST of `/sa`.
+    pub get: bool,
+    /// Its `User-Agent`.
+    pub agent: &'static str,
     /// Events in it, damaged or not.
     pub events: usize,
     /// Bytes of JSON that were packed.
@@ -365,6 +369,8 @@ fn web(random: &mut Random, damage: Option<Damage>) -> Sample {
     Sample {
         raw: raw.into_bytes(),
         form: form.into_bytes(),
+        get: true,
+        agent: AGENT_WEB,
         events: 1,
         json_bytes: json.len(),
         damage,
@@ -394,7 +400,7 @@ fn android(random: &mut Random, events: usize, damage: Option<Damage>) -> Sample
 }
 
 fn post(
-    agent: &str,
+    agent: &'static str,
     form: String,
     events: usize,
     json_bytes: usize,
@@ -406,7 +412,15 @@ fn post(
          Accept-Encoding: gzip\r\nContent-Length: {}\r\n\r\n{form}",
         form.len()
     );
-    Sample { raw: raw.into_bytes(), form: form.into_bytes(), events, json_bytes, damage }
+    Sample {
+        raw: raw.into_bytes(),
+        form: form.into_bytes(),
+        get: false,
+        agent,
+        events,
+        json_bytes,
+        damage,
+    }
 }
 
 fn gzip(plain: &[u8], damage: Option<Damage>) -> Vec<u8> {
