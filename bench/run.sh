@@ -24,7 +24,7 @@ fi
 if [ -z "${BENCH_NO_BUILD:-}" ]; then
   make -s PROFILE=release module tusk >&2
 fi
-cargo build -q --release --locked --manifest-path bench/Cargo.toml --target-dir target/bench/build
+cargo build -q --release --manifest-path bench/Cargo.toml --target-dir target/bench/build
 run=$(mktemp -d "$PWD/target/bench/run-XXXXXX")
 trap 'rm -rf "$run"' EXIT
 BENCH_SOURCE=$PWD/bench BENCH_PACKAGES=$unpacked BENCH_RUN=$run BENCH_NGINX=$NGINX \
