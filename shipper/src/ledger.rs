@@ -1,10 +1,10 @@
 //! The ledger: sums that must agree. From records and from sums saved atomically with each cursor, never from metrics.
 
 use crate::state::Sums;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What came in and where it is. All counts are events over the life of the journal's epoch, except where a field says otherwise.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// `<name>-<epoch>`.
     pub node: String,
@@ -35,7 +35,7 @@ pub struct Ledger {
 }
 
 /// `rejected = open + redriven + discarded + expired + waiting`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineSums {
     /// Waiting for a decision.
     pub open: u64,
@@ -50,7 +50,7 @@ pub struct QuarantineSums {
 }
 
 /// `kept + redriven = delivered + refused + deduplicated + skipped + waiting`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkLedger {
     /// The sink.
     pub name: String,
@@ -65,7 +65,7 @@ pub struct SinkLedger {
 }
 
 /// What reading a target back showed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     /// The sink.
     pub sink: String,
@@ -88,7 +88,7 @@ pub struct Audit {
 }
 
 /// A run of neighbouring identities.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityRange {
     /// First (lsn, index).
     pub first: (u64, u32),

@@ -1,10 +1,10 @@
 //! What the engine says about itself: one snapshot, serialisable, for `tusk status`, the console and `/readyz`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A snapshot of the whole engine. Counters count since the engine started unless a field says otherwise.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Status {
     /// `<name>-<epoch>`: stands in every file name and position.
     pub node: String,
@@ -33,7 +33,7 @@ pub struct Status {
 }
 
 /// The ring as its consumer sees it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RingStatus {
     /// The ring's folder.
     pub path: String,
@@ -58,7 +58,7 @@ pub struct RingStatus {
 }
 
 /// The journal.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct JournalStatus {
     /// First lsn still there.
     pub start_lsn: u64,
@@ -95,7 +95,7 @@ pub struct JournalStatus {
 }
 
 /// The facts pass.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FactsStatus {
     /// Sinks may read below this lsn.
     pub lsn: u64,
@@ -112,7 +112,7 @@ pub struct FactsStatus {
 }
 
 /// One sink.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SinkStatus {
     /// Its word in the list: config table and metric label.
     pub name: String,
@@ -139,7 +139,7 @@ pub struct SinkStatus {
 }
 
 /// The quarantine store.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct QuarantineStatus {
     /// Events that wait for a decision.
     pub open: u64,
@@ -150,7 +150,7 @@ pub struct QuarantineStatus {
 }
 
 /// Live taps.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TapStatus {
     /// Open taps.
     pub subscribers: u64,

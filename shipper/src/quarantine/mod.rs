@@ -20,7 +20,7 @@ impl Default for QuarantineConfig {
 }
 
 /// Events of one kind of problem.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// First code of the event, or the sink's refusal as `refused:<sink>`.
     pub code: String,
@@ -57,7 +57,7 @@ pub struct Filter {
 }
 
 /// One quarantined event.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// lsn of its record.
     pub lsn: u64,
@@ -86,7 +86,7 @@ pub struct Item {
 }
 
 /// What a re-drive did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedriveReport {
     /// Identities offered again with success.
     pub redriven: u64,

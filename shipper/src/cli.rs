@@ -1,0 +1,288 @@
+//! What can be typed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Drains the ring that nginx fills into files, and shows what arrives.
+#[derive(Debug, Parser)]
+#[command(name = "tusk", version, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Common {
+    /// Configuration file [default: /etc/tusk/tusk.toml, else ./tusk.toml, else the built-in defaults]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Data folder, instead of the configuration's
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Language of what is shown [default: from the configuration, else LANG]
+    #[arg(long, global = true, value_name = "LANG")]
+    pub(crate) lang: Option<LangArg>,
+}
+
+/// `--lang`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LangArg {
+    /// Chinese
+    Zh,
+    /// English
+    En,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon in the foreground: SIGTERM drains and stops, SIGHUP reloads
+    Run,
+    /// Start nginx and the daemon together and show every event (what `make run` runs)
+    Up(Up),
+    /// Check configuration, disk, sinks and the running daemon; exit code 1 if something is wrong
+    Check(Check),
+    /// Show events as they become durable
+    Tail(Tail),
+    /// Read one raw HTTP request from stdin and print what would be stored, one JSON line per event
+    Decode(Decode),
+    /// Show the sums: received = kept + rejected + sealed, and where the kept ones are
+    Ledger(Ledger),
+    /// List, show, offer again or give up rejected events
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// Make keys for encrypting SDKs
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// nginx to start
+    #[arg(long, value_name = "PATH", default_value = "nginx")]
+    pub(crate) nginx: PathBuf,
+    /// The Tusk module for that nginx
+    #[arg(long, value_name = "PATH")]
+    pub(crate) module: PathBuf,
+    /// Address to receive on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) listen: IpAddr,
+    /// Port to receive on; if it is busy the next free one is taken
+    #[arg(long, value_name = "PORT", default_value_t = 8106)]
+    pub(crate) port: u16,
+    /// Receive on all addresses and show the one for phones, with a QR code
+    #[arg(long)]
+    pub(crate) lan: bool,
+    /// Serve https with a certificate of a local authority made for this
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Address of /metrics, /healthz and /readyz; if it is busy the next free port is taken
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8190")]
+    pub(crate) console: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tail {
+    /// Only this event name or record type (* stands for anything)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) event: Option<String>,
+    /// Only this distinct_id or item_id (* stands for anything)
+    #[arg(long, value_name = "ID")]
+    pub(crate) user: Option<String>,
+    /// Only this project
+    #[arg(long, value_name = "NAME")]
+    pub(crate) project: Option<String>,
+    /// Only this verdict; kept includes problems
+    #[arg(long, value_name = "VERDICT")]
+    pub(crate) verdict: Option<VerdictArg>,
+    /// Only events with this code, such as N101
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Option<String>,
+    /// One JSON object per event instead of columns
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End after this many events
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+}
+
+/// `--verdict`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum VerdictArg {
+    /// Stored, with or without problems
+    Kept,
+    /// Stored with problems
+    Problems,
+    /// In quarantine
+    Rejected,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Decode {
+    /// Keys file, as for tusk_keys
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Projects and tokens, as for tusk_tokens; without it every project is accepted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokens: Option<PathBuf>,
+    /// When the request arrived, ms since 1970 [default: now]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(0..=9_000_000_000_000))]
+    pub(crate) recv_time: Option<i64>,
+    /// Who sent it
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub(crate) client_ip: IpAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ledger {
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only what came in and went out during this time, such as 30s, 10m, 2h: the ledger now and that much later are compared
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Read the targets back and compare identities; exit code 1 if one is missing or surplus
+    #[arg(long)]
+    pub(crate) audit: bool,
+}
+
+/// Which quarantined events are meant.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Which {
+    /// Only with this code, such as N101
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Option<String>,
+    /// Only with this event name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) event: Option<String>,
+    /// Only from this SDK and version, such as "js 1.27.11"
+    #[arg(long, value_name = "SDK")]
+    pub(crate) sdk: Option<String>,
+    /// Only of this project
+    #[arg(long, value_name = "NAME")]
+    pub(crate) project: Option<String>,
+    /// Only this event, as LSN:INDEX
+    #[arg(long, value_name = "LSN:INDEX")]
+    pub(crate) id: Option<String>,
+    /// Only received within this time, such as 30m, 12h, 7d
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Quarantine {
+    /// Open events by code, event and SDK, most first
+    List {
+        #[command(flatten)]
+        which: Which,
+        /// One JSON array instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Open events themselves, newest first, with what is wrong and what to do
+    Show {
+        #[command(flatten)]
+        which: Which,
+        /// At most this many
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+        limit: usize,
+        /// One JSON object per event instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check them again with today's keys, tokens and rules; what passes goes to the sinks
+    Redrive {
+        #[command(flatten)]
+        which: Which,
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+        limit: usize,
+        /// Needed when no filter is given
+        #[arg(long)]
+        all: bool,
+    },
+    /// Give them up; they are counted as discarded
+    Discard {
+        #[command(flatten)]
+        which: Which,
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+        limit: usize,
+        /// Needed when no filter is given
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key: the private part goes to a file (0600), the public part is printed for /config/*.conf and the web plugin
+    New(KeysNew),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysNew {
+    /// Kind of key
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: KeyType,
+    /// Number of a private key, which the SDK sends along (not for AES)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) pkv: i64,
+    /// Number of an AES key, which the web plugin sends along
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) key_id: i64,
+    /// Curve of EC+AES
+    #[arg(long, value_name = "CURVE", default_value = "p256")]
+    pub(crate) curve: Curve,
+    /// File for the private key [default: pkv-N.pem, SM2: pkv-N.hex, AES: key-N.b64]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `--type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyType {
+    /// RSA 2048 with PKCS#1 v1.5: every Android and iOS SDK
+    #[value(name = "RSA+AES")]
+    RsaAes,
+    /// RSA 2048 with OAEP: the iOS plugin of that name
+    #[value(name = "RSA/ECB/OAEPPadding+AES")]
+    RsaOaepAes,
+    /// Elliptic curve (ECIES): newer Android and iOS SDKs
+    #[value(name = "EC+AES")]
+    EcAes,
+    /// Chinese standard: web, mini program and iOS SM plugins
+    #[value(name = "SM2+SM4")]
+    Sm2Sm4,
+    /// Shared key of the web and mini-program AES plugins
+    #[value(name = "AES")]
+    Aes,
+}
+
+/// `--curve`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Curve {
+    /// secp256r1
+    P256,
+    /// secp256k1
+    Secp256k1,
+}
+
+/// Reads the command line; ends the process with usage and exit code 2 if it makes no sense.
+pub(crate) fn parse() -> Cli {
+    Cli::parse()
+}

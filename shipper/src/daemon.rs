@@ -1,0 +1,109 @@
+//! The running shipper, as `tusk run` and `tusk up` start it: HTTP address, engine, control socket, in that order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use shipper::engine::{Engine, StopReport};
+
+use crate::config::{self, Config, Loaded};
+use crate::log::LevelHandle;
+use crate::{Fail, control, http};
+
+/// Everything that runs.
+pub(crate) struct Daemon {
+    /// The engine.
+    pub(crate) engine: Arc<Engine>,
+    /// The settings in force.
+    pub(crate) config: Config,
+    file: Option<PathBuf>,
+    data: Option<PathBuf>,
+    log: LevelHandle,
+    stopping: Arc<AtomicBool>,
+    control: Option<control::Server>,
+    http: Option<http::Server>,
+    problems: Vec<String>,
+}
+
+impl Daemon {
+    /// Starts; `data` is the folder named on the command line, kept for a reload.
+    ///
+    /// # Errors
+    /// [`Fail`]: an address in use, a data folder that cannot be used, whatever the engine refuses.
+    pub(crate) fn start(
+        loaded: Loaded,
+        data: Option<PathBuf>,
+        log: LevelHandle,
+    ) -> Result<Self, Fail> {
+        let Loaded { config, file } = loaded;
+        let listener = http::bind(config.listen).map_err(Fail::new)?;
+        let engine =
+            Engine::start(config.engine()).map_err(|error| Fail::new(error.to_string()))?;
+        let engine = Arc::new(engine);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let control =
+            control::Server::start(&config.socket(), Arc::clone(&engine)).map_err(Fail::new)?;
+        let http = http::Server::start(
+            listener,
+            Arc::clone(&engine),
+            Arc::clone(&stopping),
+            &config.hosts,
+        )
+        .map_err(Fail::new)?;
+        Ok(Self {
+            engine,
+            config,
+            file,
+            data,
+            log,
+            stopping,
+            control: Some(control),
+            http: Some(http),
+            problems: Vec::new(),
+        })
+    }
+
+    /// Logs what became wrong and what is well again since the last call.
+    pub(crate) fn watch(&mut self) {
+        let now = self.engine.status().problems;
+        for problem in now.iter().filter(|problem| !self.problems.contains(problem)) {
+            tracing::warn!("{problem}");
+        }
+        for problem in self.problems.iter().filter(|problem| !now.contains(problem)) {
+            tracing::info!("no more: {problem}");
+        }
+        self.problems = now;
+    }
+
+    /// Reads the configuration again and takes over what can be changed while running; says which settings wait for a restart.
+    /// A configuration with an error changes nothing.
+    pub(crate) fn reload(&mut self) {
+        let loaded = match config::load(self.file.as_deref(), self.data.as_deref()) {
+            Ok(loaded) => loaded,
+            Err(error) => return tracing::error!("not reloaded: {error}"),
+        };
+        let names = config::changed(&self.config, &loaded.config);
+        self.log.set(loaded.config.log.level);
+        self.config.log.level = loaded.config.log.level;
+        self.config.stop_timeout_s = loaded.config.stop_timeout_s;
+        let waiting: Vec<_> = names
+            .iter()
+            .filter(|name| !matches!(name.as_str(), "log.level" | "stop_timeout_s"))
+            .collect();
+        if waiting.is_empty() {
+            tracing::info!("reloaded");
+        } else {
+            tracing::warn!(settings = ?waiting, "reloaded; these settings take effect at the next start");
+        }
+    }
+
+    /// Drains and stops; what is not done in `stop_timeout_s` stays in the journal for the next start.
+    pub(crate) fn stop(mut self) -> StopReport {
+        self.stopping.store(true, Ordering::Release);
+        let report = self.engine.stop(Duration::from_secs(self.config.stop_timeout_s.into()));
+        self.control.take();
+        self.http.take();
+        report
+    }
+}
