@@ -143,7 +143,7 @@ impl Connection {
 /// The bytes of one request. `Host` is always sent, `Content-Length` whenever the method has a body.
 #[must_use]
 pub fn message(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: collector\r\n");
+    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n");
     if method == "POST" || method == "PUT" || !body.is_empty() {
         text += &format!("Content-Length: {}\r\n", body.len());
     }
