@@ -8,6 +8,8 @@ mod names;
 mod properties;
 mod rules;
 mod store;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub(crate) use envelope::{Envelope, Envelopes};
