@@ -11,6 +11,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod time;
+#[cfg(test)]
+mod twin;
 
 pub(crate) use envelope::{Envelope, Envelopes};
 pub use ids::watch_hash;

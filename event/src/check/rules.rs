@@ -80,6 +80,7 @@ pub(super) fn judge(
     } else {
         event.flags |= flag::NOT_OBJECT;
         event.whole(Code::J003, (event.element.at, event.element.end));
+        event.structure();
     }
     let project = event.access();
     let (time_ms, sent_ms) = event.time(project.time_free);
