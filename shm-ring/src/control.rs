@@ -122,9 +122,13 @@ impl ControlReader {
 
     /// What holds now. Looks at the file at most every 100 ms.
     pub(crate) fn read(&mut self, now_ms: u64) -> &Control {
+        self.read_at(now_ms, sys::now_ns)
+    }
+
+    fn read_at(&mut self, now_ms: u64, now_ns: impl FnOnce() -> u64) -> &Control {
         if now_ms >= self.look_ms {
             self.look_ms = now_ms + LOOK_MS;
-            self.look(now_ms, sys::now_ns());
+            self.look(now_ms, now_ns());
         }
         if now_ms >= self.expires_ms {
             self.control.clear();
@@ -170,5 +174,158 @@ impl ControlReader {
         let life_ms = control.expires_ns.saturating_sub(now_ns) / 1_000_000;
         self.expires_ms = now_ms + life_ms.min(CONTROL_LIFE_MAX_MS);
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_NS: u64 = 1_800_000_000_000_000_000;
+    const MINUTE_MS: u64 = 60_000;
+
+    /// A directory, a reader and its clock.
+    struct Worker {
+        directory: PathBuf,
+        reader: ControlReader,
+        now_ms: u64,
+    }
+
+    impl Worker {
+        fn new(name: &str) -> Self {
+            let name = format!("ring-control-{}-{name}", std::process::id());
+            let directory = std::env::temp_dir().join(name);
+            std::fs::create_dir(&directory).unwrap();
+            let reader = ControlReader::new(&directory);
+            Self { directory, reader, now_ms: 1_000 }
+        }
+
+        fn write(&self, followed: &[u64], life_ms: u64) {
+            let expires_ns = NOW_NS + (self.now_ms + life_ms) * 1_000_000;
+            let followed = followed.to_vec();
+            let control = Control { followed, sample_every: 5, expires_ns };
+            write_control(&self.directory, &control).unwrap();
+        }
+
+        fn overwrite(&self, offset: u64, bytes: &[u8]) {
+            let file = File::options().write(true).open(self.directory.join(files::CONTROL));
+            file.unwrap().write_all_at(bytes, offset).unwrap();
+        }
+
+        /// What the worker sees `later_ms` from now.
+        fn see(&mut self, later_ms: u64) -> Vec<u64> {
+            self.now_ms += later_ms;
+            let now_ns = NOW_NS + self.now_ms * 1_000_000;
+            self.reader.read_at(self.now_ms, || now_ns).followed.clone()
+        }
+    }
+
+    impl Drop for Worker {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_seen_sorted_within_100_ms() {
+        let mut worker = Worker::new("seen");
+        assert_eq!(worker.see(0), [], "absent is empty");
+        worker.write(&[9, 3, 7], MINUTE_MS);
+        assert_eq!(worker.see(LOOK_MS), [3, 7, 9]);
+        let control = worker.reader.read_at(worker.now_ms, || 0);
+        assert!(control.follows(7) && !control.follows(8) && control.sample_every == 5);
+        worker.write(&[], MINUTE_MS);
+        assert_eq!(worker.see(LOOK_MS), []);
+    }
+
+    #[test]
+    fn a_full_control_fits_and_one_more_is_refused() {
+        let mut worker = Worker::new("full");
+        let mut all: Vec<u64> = (0..CONTROL_FOLLOWED_MAX as u64).collect();
+        worker.write(&all, MINUTE_MS);
+        assert_eq!(worker.see(LOOK_MS), all);
+        all.push(0);
+        let control = Control { followed: all, ..Control::default() };
+        let error = write_control(&worker.directory, &control).unwrap_err();
+        assert!(matches!(error, RingError::TooManyFollowed { count: 8189 }), "{error}");
+    }
+
+    #[test]
+    fn a_control_ends_when_it_says_and_after_an_hour_at_the_latest() {
+        let mut worker = Worker::new("ends");
+        worker.write(&[1], MINUTE_MS);
+        assert_eq!(worker.see(LOOK_MS), [1]);
+        assert_eq!(worker.see(MINUTE_MS - LOOK_MS - 1), [1]);
+        assert_eq!(worker.see(1), []);
+        worker.write(&[2], 100 * CONTROL_LIFE_MAX_MS);
+        assert_eq!(worker.see(LOOK_MS), [2]);
+        assert_eq!(worker.see(CONTROL_LIFE_MAX_MS), []);
+        worker.write(&[3], 0);
+        assert_eq!(worker.see(LOOK_MS), []);
+    }
+
+    #[test]
+    fn a_torn_write_changes_nothing_and_the_next_one_repairs_it() {
+        let mut worker = Worker::new("torn");
+        worker.write(&[1], MINUTE_MS);
+        assert_eq!(worker.see(LOOK_MS), [1]);
+        // Died after the first step, with half of the new body written.
+        worker.overwrite(0, &3u64.to_le_bytes());
+        worker.overwrite(20, &[200, 0, 0, 0, 1, 2, 3]);
+        assert_eq!(worker.see(LOOK_MS), [1]);
+        worker.write(&[4], MINUTE_MS);
+        assert_eq!(worker.see(LOOK_MS), [4]);
+    }
+
+    #[test]
+    fn a_damaged_control_is_empty() {
+        let mut worker = Worker::new("damaged");
+        for offset in 8..40 {
+            worker.write(&[offset], MINUTE_MS);
+            assert_eq!(worker.see(LOOK_MS), [offset]);
+            worker.write(&[u64::MAX], MINUTE_MS);
+            worker.overwrite(offset, &[0x55]);
+            assert_eq!(worker.see(LOOK_MS), [], "offset {offset}");
+        }
+        for length in [0, 7, 8, 31, 100, BYTES as u64 - 1] {
+            worker.write(&[5], MINUTE_MS);
+            assert_eq!(worker.see(LOOK_MS), [5]);
+            worker.write(&[6], MINUTE_MS);
+            let file = File::options().write(true).open(worker.directory.join(files::CONTROL));
+            file.unwrap().set_len(length).unwrap();
+            let seen = worker.see(LOOK_MS);
+            assert!(seen == [5] || seen.is_empty(), "length {length}");
+        }
+    }
+
+    /// A reader beside a writer that never stops sees whole controls only.
+    #[test]
+    fn a_reader_never_sees_two_controls_mixed() {
+        let mut worker = Worker::new("mixed");
+        worker.write(&[0; 4000], MINUTE_MS);
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        let mut seen = std::collections::HashSet::new();
+        std::thread::scope(|scope| {
+            let directory = worker.directory.clone();
+            let stop = &stop;
+            scope.spawn(move || {
+                let mut number = 0;
+                while !stop.load(relaxed) {
+                    number += 1;
+                    let followed = vec![number; 4000];
+                    let expires_ns = u64::MAX;
+                    let control = Control { followed, sample_every: 0, expires_ns };
+                    write_control(&directory, &control).unwrap();
+                }
+            });
+            for _ in 0..2_000 {
+                let followed = worker.see(LOOK_MS);
+                assert!(followed.iter().all(|&hash| hash == followed[0]));
+                seen.extend(followed.first().copied());
+            }
+            stop.store(true, relaxed);
+        });
+        assert!(seen.len() > 1, "saw {}", seen.len());
     }
 }
