@@ -10,7 +10,7 @@ use crate::decode::{crc, value::Text};
 use crate::envelope::{Opener, unopened};
 use crate::record::{Builder, CodeRef, Kind, meta};
 use crate::reply::{self, Reply};
-use crate::{Code, Config, Method, Request, VerdictMode, http, verdict};
+use crate::{Code, Config, Method, Request, settle};
 
 /// Memory a [`Scratch`] keeps per buffer from one request to the next, in bytes.
 const KEEP_BYTES: usize = 1 << 20;
@@ -81,7 +81,7 @@ impl<'s> Accepted<'s> {
     /// Size of the payload in bytes.
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
-        payload_bytes(self.record, self.raw)
+        settle::payload_bytes(self.record, self.raw)
     }
 
     /// The payload in one piece (tests, command line).
@@ -95,8 +95,8 @@ impl<'s> Accepted<'s> {
 /// never afterwards; what a large request took above 1 MiB a buffer is given back at the next one.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    record: Builder,
-    json: JsonScratch,
+    pub(crate) record: Builder,
+    pub(crate) json: JsonScratch,
     envelopes: Envelopes,
     opener: Opener,
     gunzip: Gunzip,
@@ -104,10 +104,10 @@ pub struct Scratch {
     body: Vec<u8>,
     names: [Vec<u8>; 2],
     text: Vec<u8>,
-    raw: Vec<u8>,
-    reply: Vec<u8>,
-    rejected: Budget,
-    requests: u64,
+    pub(crate) raw: Vec<u8>,
+    pub(crate) reply: Vec<u8>,
+    pub(crate) rejected: Budget,
+    pub(crate) requests: u64,
 }
 
 impl Scratch {
@@ -155,12 +155,16 @@ pub fn accept<'s>(
     let opened = open(request, config, scratch);
     match opened {
         Opened::Empty => nothing_held(request, Outcome::Empty, scratch),
-        Opened::Sealed => sealed(request, config, scratch),
-        Opened::Events { unopened } => decided(request, config, unopened, scratch),
+        Opened::Sealed => settle::sealed(request, config, scratch),
+        Opened::Events { unopened } => settle::decided(request, config, unopened, scratch),
     }
 }
 
-fn nothing_held<'s>(request: &Request<'_>, outcome: Outcome, scratch: &'s Scratch) -> Accepted<'s> {
+pub(crate) fn nothing_held<'s>(
+    request: &Request<'_>,
+    outcome: Outcome,
+    scratch: &'s Scratch,
+) -> Accepted<'s> {
     Accepted {
         outcome,
         store: None,
@@ -270,14 +274,18 @@ fn open(request: &Request<'_>, config: &Config, scratch: &mut Scratch) -> Opened
         let parts = (&mut *json, &mut *gunzip);
         match opener.open(envelopes, config, &context, request.recv_ns, parts, record) {
             Ok(bad) => failed |= bad > 0,
-            Err(_over_budget) => return Opened::Sealed,
+            Err(_over_budget) => {
+                record.clear_events();
+                facts(request, &context, transport, record);
+                return Opened::Sealed;
+            }
         }
     }
     facts(request, &context, transport, record);
     Opened::Events { unopened: failed }
 }
 
-fn cut(request: &Request<'_>, config: &Config) -> bool {
+pub(crate) fn cut(request: &Request<'_>, config: &Config) -> bool {
     request.body_bytes > request.body.len() as u64
         || request.body.len() > config.limits.body_bytes_max
 }
@@ -424,157 +432,4 @@ fn facts(request: &Request<'_>, context: &Context<'_>, transport: [u8; 3], recor
         if request.body_bytes > 0 { request.body_bytes } else { request.query.len() as u64 };
     let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
     record.meta(meta::WIRE_BYTES, &bytes.to_le_bytes(), 4);
-}
-
-/// A request kept for the shipper to open.
-fn sealed<'s>(request: &Request<'_>, config: &Config, scratch: &'s mut Scratch) -> Accepted<'s> {
-    let (record, raw) = (&mut scratch.record, &mut scratch.raw);
-    record.clear(KEEP_BYTES);
-    http::write(request, usize::MAX, raw);
-    record.meta(meta::PROJECT, config.project.fallback(), 64);
-    record.meta(meta::IP, request.client_ip, 64);
-    if payload_bytes(record, raw) > config.limits.record_bytes_max {
-        return too_large(request, config, scratch);
-    }
-    Accepted {
-        outcome: Outcome::Sealed,
-        store: Some(Kind::Sealed),
-        kept: 0,
-        rejected: 0,
-        reply: reply::plain(request, Outcome::Sealed),
-        record: &scratch.record,
-        raw: &scratch.raw,
-    }
-}
-
-/// A request that does not fit into a record: its beginning, rejected.
-fn too_large<'s>(request: &Request<'_>, config: &Config, scratch: &'s mut Scratch) -> Accepted<'s> {
-    replaced(request, config, Code::L002, config.limits.raw_bytes_max, scratch);
-    finish(request, config, scratch)
-}
-
-/// Puts one rejected entry with `code` in the place of all entries.
-fn replaced(
-    request: &Request<'_>,
-    config: &Config,
-    code: Code,
-    raw_bytes: usize,
-    scratch: &mut Scratch,
-) {
-    let recv_ms = i64::try_from(request.recv_ns / 1_000_000).unwrap_or(i64::MAX);
-    scratch.record.clear(KEEP_BYTES);
-    unopened(code, recv_ms, &mut scratch.record);
-    scratch.record.meta(meta::PROJECT, config.project.fallback(), 64);
-    scratch.record.meta(meta::IP, request.client_ip, 64);
-    if let Some(agent) = request.headers.user_agent {
-        scratch.record.meta(meta::USER_AGENT, agent, 1024);
-    }
-    scratch.record.meta(meta::PATH, request.path, 256);
-    http::write(request, raw_bytes, &mut scratch.raw);
-}
-
-/// A request whose events are decided: adds RAW where it is needed and keeps within the bounds.
-fn decided<'s>(
-    request: &Request<'_>,
-    config: &Config,
-    unopened: bool,
-    scratch: &'s mut Scratch,
-) -> Accepted<'s> {
-    let limits = &config.limits;
-    if scratch.record.count() == 0 {
-        return nothing_held(request, Outcome::Empty, scratch); // an empty list
-    }
-    if unopened {
-        let limit = if cut(request, config) { limits.raw_bytes_max } else { usize::MAX };
-        http::write(request, limit, &mut scratch.raw);
-    } else if watched(request, scratch) {
-        http::write(request, limits.record_bytes_max / 4, &mut scratch.raw);
-    }
-    if payload_bytes(&scratch.record, &scratch.raw) > limits.record_bytes_max {
-        // Better whole and unopened than cut: the shipper's records may be larger.
-        return if config.seal {
-            sealed(request, config, scratch)
-        } else {
-            too_large(request, config, scratch)
-        };
-    }
-    finish(request, config, scratch)
-}
-
-fn watched(request: &Request<'_>, scratch: &mut Scratch) -> bool {
-    let every = u64::from(request.watch.sample_every);
-    scratch.requests = scratch.requests.wrapping_add(1);
-    scratch.json.follows || every > 0 && scratch.requests.is_multiple_of(every)
-}
-
-fn finish<'s>(request: &Request<'_>, config: &Config, scratch: &'s mut Scratch) -> Accepted<'s> {
-    let dry = request.headers.dry_run == Some(b"true");
-    if !dry && scratch.record.rejected() > 0 {
-        within_budget(request, config, scratch);
-    }
-    let (kept, rejected) = (scratch.record.kept(), scratch.record.rejected());
-    let outcome = match (dry, kept, rejected) {
-        (true, ..) => Outcome::DryRun,
-        (_, _, 0) => Outcome::Kept,
-        (_, 0, _) => Outcome::Rejected,
-        _ => Outcome::Partial,
-    };
-    let plain = reply::plain(request, outcome);
-    let reply = if config.debug && reply::is_debug(request.path) && rejected > 0 {
-        verdict::debug(&scratch.record, &mut scratch.reply);
-        Reply { status: 400, body: reply::Body::Json(&scratch.reply) }
-    } else if asked_for_verdict(request, config, &scratch.record) {
-        verdict::json(&scratch.record, &mut scratch.reply);
-        Reply { status: 200, body: reply::Body::Json(&scratch.reply) }
-    } else {
-        plain
-    };
-    Accepted {
-        outcome,
-        store: (!dry).then_some(Kind::Request),
-        kept,
-        rejected,
-        reply,
-        record: &scratch.record,
-        raw: &scratch.raw,
-    }
-}
-
-/// Rejected bytes are kept at a bounded rate, so that nobody can fill the disk with rubbish.
-fn within_budget(request: &Request<'_>, config: &Config, scratch: &mut Scratch) {
-    let rate = config.rejected_bytes_per_s;
-    let all_rejected = scratch.record.kept() == 0;
-    let bytes =
-        if all_rejected { payload_bytes(&scratch.record, &scratch.raw) } else { scratch.raw.len() };
-    if rate == 0 || scratch.rejected.spend(request.recv_ns, rate, bytes as u64) {
-        return;
-    }
-    let short = config.limits.raw_bytes_over_budget;
-    if bytes <= short {
-        return; // it is as short as it would become
-    }
-    if all_rejected {
-        scratch.raw.clear();
-        replaced(request, config, Code::L009, short, scratch);
-    } else {
-        scratch.raw.truncate(short);
-        let (index, code) = (CodeRef::REQUEST, Code::L009.bytes());
-        scratch.record.code(CodeRef { index, code, pointer: b"", detail: b"" });
-    }
-}
-
-fn asked_for_verdict(request: &Request<'_>, config: &Config, record: &Builder) -> bool {
-    match (config.verdict, request.headers.verdict) {
-        (VerdictMode::Always, _) => true,
-        (VerdictMode::Asked, Some(token)) => {
-            let projects = config.projects.as_deref();
-            projects.is_none_or(|projects| projects.is_token(record.project(), token.trim_ascii()))
-        }
-        _ => false,
-    }
-}
-
-fn payload_bytes(record: &Builder, raw: &[u8]) -> usize {
-    let raw = if raw.is_empty() { 0 } else { 8 + raw.len().next_multiple_of(8) };
-    record.payload_bytes() + raw
 }

@@ -15,6 +15,9 @@ pub struct Limits {
     pub inflated_bytes_max: usize,
     /// Most events in one request (`tusk_max_events`), 1 to [`Limits::EVENTS`]. SDKs send 50 to 100.
     pub events_max: u32,
+    /// Most encrypted payloads in one request, over all its envelopes (K509). Each costs a decryption, each envelope perhaps a
+    /// private-key operation. Apps send 50 to 100.
+    pub payloads_max: u32,
     /// Largest record that can be stored, in bytes: min(16 MiB, ring / 8).
     pub record_bytes_max: usize,
     /// How much of a request is kept when it cannot be kept whole or is not worth it (L001, L002), in bytes.
@@ -56,6 +59,7 @@ impl Default for Limits {
             body_bytes_max: 8 << 20,
             inflated_bytes_max: 16 << 20,
             events_max: Self::EVENTS,
+            payloads_max: 1_000,
             record_bytes_max: 16 << 20,
             raw_bytes_max: 64 << 10,
             raw_bytes_over_budget: 4 << 10,

@@ -51,6 +51,13 @@ impl Opener {
         let (json, gunzip) = parts;
         let mut left = config.limits.inflated_bytes_max;
         let mut failed = 0;
+        // An envelope without payloads still costs an entry and perhaps a key.
+        let weight = |envelope: &Envelope| u64::from(envelope.len().max(1));
+        let payloads: u64 = envelopes.list().iter().map(weight).sum();
+        if payloads > u64::from(config.limits.payloads_max) {
+            unopened(Code::K509, context.recv_ms, out);
+            return Ok(1);
+        }
         for envelope in envelopes.list() {
             let ekey = envelopes.ekey(envelope);
             let key = self.key(envelope, ekey, config, recv_ns)?;
@@ -134,10 +141,12 @@ impl Opener {
         } else {
             &self.plain
         };
-        if text.len() > *left {
+        // What a failed payload unpacked to counts too, or many small bombs would be a large one.
+        let over = text.len() > *left;
+        *left = left.saturating_sub(text.len());
+        if over {
             return Err(fault.unwrap_or(Code::K505));
         }
-        *left -= text.len();
         let mark = out.mark();
         let read = check::events(text, context, json, &mut self.none, out);
         let fault = fault.or(match read {

@@ -18,6 +18,7 @@ mod project;
 pub mod record;
 mod reply;
 mod request;
+mod settle;
 #[cfg(test)]
 mod testing;
 pub mod verdict;

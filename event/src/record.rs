@@ -354,6 +354,14 @@ impl Builder {
         (self.count, self.kept, self.rejected) = (mark.count, mark.kept, mark.rejected);
     }
 
+    /// Forgets all events and codes (META stays).
+    pub fn clear_events(&mut self) {
+        for buffer in [&mut self.entries, &mut self.bytes, &mut self.codes] {
+            buffer.clear();
+        }
+        (self.count, self.kept, self.rejected) = (0, 0, 0);
+    }
+
     /// Size the payload will have without RAW.
     #[must_use]
     pub fn payload_bytes(&self) -> usize {

@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 
+use crate::Code;
 use crate::Lang;
 use crate::record::{Builder, CodeRef, Verdict};
-use crate::{Code, Severity};
 
 /// Most codes told in one answer.
 const TOLD: usize = 100;
@@ -57,15 +57,12 @@ pub(crate) fn debug(record: &Builder, out: &mut Vec<u8>) {
         return;
     };
     let known = known.public();
-    put(
-        out,
-        format_args!(
-            "{{\"type\":\"INVALID_EVENT\",\"reason\":\"[{known}] {}; {}\",\"record\":{},\"detail\":",
-            known.en(),
-            known.hint(Lang::En),
-            if code.index == CodeRef::REQUEST { 0 } else { code.index },
-        ),
-    );
+    let index = if code.index == CodeRef::REQUEST { 0 } else { code.index };
+    put(out, format_args!("{{\"type\":\"INVALID_EVENT\",\"reason\":\"[{known}] "));
+    for piece in [known.en(), "; ", known.hint(Lang::En)] {
+        text(piece.as_bytes(), out);
+    }
+    put(out, format_args!("\",\"record\":{index},\"detail\":"));
     one(&code, known, out);
     out.push(b'}');
 }
@@ -81,18 +78,15 @@ fn one(code: &CodeRef<'_>, known: Code, out: &mut Vec<u8>) {
         text(code.pointer, out);
         out.push(b'"');
     }
-    let severity: Severity = known.severity();
-    put(
-        out,
-        format_args!(
-            ",\"severity\":\"{}\",\"hint\":\"{}：{}\",\"hint_en\":\"{}: {}\"}}",
-            severity.as_str(),
-            known.zh(),
-            known.hint(Lang::Zh),
-            known.en(),
-            known.hint(Lang::En)
-        ),
-    );
+    put(out, format_args!(",\"severity\":\"{}\"", known.severity().as_str()));
+    for (name, lang, colon) in [("hint", Lang::Zh, "："), ("hint_en", Lang::En, ": ")] {
+        put(out, format_args!(",\"{name}\":\""));
+        for piece in [known.words(lang).wrong, colon, known.hint(lang)] {
+            text(piece.as_bytes(), out);
+        }
+        out.push(b'"');
+    }
+    out.push(b'}');
 }
 
 /// Sent text inside a JSON string: bytes that are no UTF-8 and control characters become `?`.

@@ -45,9 +45,9 @@ struct Settings {
 }
 
 pub(crate) struct Case {
-    raw: Vec<u8>,
-    recv_ms: u64,
-    config: Config,
+    pub(crate) raw: Vec<u8>,
+    pub(crate) recv_ms: u64,
+    pub(crate) config: Config,
     followed: Vec<u64>,
     pub(crate) sent: Option<String>,
 }
