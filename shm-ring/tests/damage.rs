@@ -337,6 +337,25 @@ fn a_search_among_hostile_headers_ends() {
     assert!(payloads.len() <= 1 && started.elapsed() < Duration::from_secs(10));
 }
 
+#[test]
+fn an_overwritten_lock_refuses_or_works_and_never_hangs() {
+    const LOCK: u64 = 4096 + 6 * 64;
+    for at in 0..40 {
+        let dir = Dir::new();
+        dir.prepare(SIZE_BYTES_MIN);
+        let mut producer = dir.producer();
+        producer.push(&meta(), &[b"x"]).unwrap();
+        let file = File::options().read(true).write(true).open(&dir.rings()[0]).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, LOCK + at).unwrap();
+        file.write_all_at(&[!byte[0]], LOCK + at).unwrap();
+        let started = Instant::now();
+        let pushed = (0..3).filter(|_| producer.push(&meta(), &[b"y"]).is_ok()).count();
+        assert!(started.elapsed() < Duration::from_secs(5), "byte {at}");
+        assert_eq!(drain(&mut dir.consumer()).len(), 1 + pushed, "byte {at}");
+    }
+}
+
 mod reboot {
     use super::*;
     use shm_ring::BootId;
