@@ -49,7 +49,12 @@ lint() {
   stage format 120 cargo fmt --all --check || true
   stage clippy 900 cargo clippy --locked --all-targets -- -D warnings || true
 }
-unit() { stage unit 1200 cargo test -q --locked --no-fail-fast -p event -p shm-ring -p shipper || true; }
+unit() {
+  stage unit 1200 cargo test -q --locked --no-fail-fast -p event -p shm-ring -p shipper || true
+  # Every schedule of the ring's two protocols; other flags, so a target of its own.
+  stage models 600 env RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
+    cargo test -q --locked -p shm-ring --lib || true
+}
 build() {
   stage module 900 scripts/module.sh "$nginx" debug &&
     stage build 900 cargo build --locked

@@ -12,7 +12,7 @@ use std::{
     fs::{DirBuilder, File, TryLockError},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -37,6 +37,12 @@ pub struct Consumer {
     generations: Vec<Generation>,
     newest: Option<Name>,
     refreshed_ms: u64,
+    /// A wait saw a new generation: the next read opens it at once.
+    outdated: AtomicBool,
+    /// Cut short while open: what is left of them was read, and must not be taken for something new.
+    gone: Vec<Name>,
+    /// What was released of generations that are not open (yet).
+    released: Vec<(u64, u64)>,
     problems: Vec<RingError>,
     /// Names in `problems` so far: each is told once.
     told: Vec<String>,
@@ -118,6 +124,9 @@ impl Consumer {
             generations: Vec::new(),
             newest: None,
             refreshed_ms: 0,
+            outdated: AtomicBool::new(false),
+            gone: Vec::new(),
+            released: Vec::new(),
             problems: Vec::new(),
             told: Vec::new(),
             _lock: lock,
@@ -135,15 +144,17 @@ impl Consumer {
         self.refreshed_ms = sys::coarse_ms();
         let names = files::list(&self.directory)?;
         self.newest = names.last().copied();
+        self.outdated.store(false, Ordering::Relaxed);
         for name in names {
-            let known = |open: &Generation| {
-                (open.identity.sequence, open.identity.generation) == (name.sequence, name.generation)
-            };
-            if self.generations.iter().any(known) {
+            let known = self.generations.iter().any(|open| open.name() == name);
+            if known || self.gone.contains(&name) {
                 continue;
             }
             match Generation::open(&self.directory, name, self.boot) {
-                Ok(generation) => {
+                Ok(mut generation) => {
+                    for (_, position) in self.released.extract_if(.., |(id, _)| *id == name.generation) {
+                        generation.release(position);
+                    }
                     if let State::Salvaged(_) = generation.state {
                         let what = "its header was overwritten; every valid record in it is read";
                         let path = generation.path.clone();
@@ -179,7 +190,8 @@ impl Consumer {
     /// [`RingError::Io`] if the directory cannot be listed.
     pub fn read(&mut self, batch: &mut Batch, bytes_max: usize) -> Result<ReadOutcome, RingError> {
         batch.clear();
-        if sys::coarse_ms().saturating_sub(self.refreshed_ms) >= REFRESH_MS {
+        let due = sys::coarse_ms().saturating_sub(self.refreshed_ms) >= REFRESH_MS;
+        if due || self.outdated.load(Ordering::Relaxed) {
             self.refresh()?;
         }
         let mut failed = Vec::new();
@@ -189,7 +201,8 @@ impl Consumer {
             }
             failed.extend(generation.read(batch, bytes_max).err());
         }
-        self.generations.retain(|generation| !generation.gone);
+        let gone = self.generations.extract_if(.., |generation| generation.gone);
+        self.gone.extend(gone.map(|generation| generation.name()));
         for error in failed {
             self.tell(error);
         }
@@ -201,14 +214,19 @@ impl Consumer {
     }
 
     /// Says that everything of `generation` before `position` is durable: waiting answers may be sent, and the room is
-    /// free. Positions only grow; an unknown generation is one that was deleted already.
+    /// free. Positions only grow.
     ///
-    /// Before the first [`read`](Self::read): also says what not to read again, for a generation of which the journal
-    /// has more than the ring knows.
+    /// Call it before the first [`read`](Self::read) for every generation that the journal knows, with what the journal
+    /// has of it, open or not: it is then not read again, whatever the ring's own header says.
     pub fn release(&mut self, generation: u64, position: u64) {
         let same = |open: &&mut Generation| open.identity.generation == generation;
         if let Some(open) = self.generations.iter_mut().find(same) {
             open.release(position);
+            return;
+        }
+        match self.released.iter_mut().find(|(id, _)| *id == generation) {
+            Some((_, released)) => *released = position.max(*released),
+            None => self.released.push((generation, position)),
         }
     }
 
@@ -227,11 +245,9 @@ impl Consumer {
         let mut index = 0;
         while index < self.generations.len() {
             let generation = &self.generations[index];
-            let identity = &generation.identity;
-            let name = Name { sequence: identity.sequence, generation: identity.generation };
             // The newest is where workers attach; a damaged one they cannot.
             let salvaged = matches!(generation.state, State::Salvaged(_));
-            if (Some(name) == newest && !salvaged) || !generation.retire()? {
+            if (Some(generation.name()) == newest && !salvaged) || !generation.retire()? {
                 index += 1;
             } else {
                 self.generations.remove(index);
@@ -262,6 +278,7 @@ impl Consumer {
             }
             let newest = files::list(&self.directory).ok().and_then(|names| names.last().copied());
             if newest.is_some() && newest != self.newest {
+                self.outdated.store(true, Ordering::Relaxed);
                 return true;
             }
         }

@@ -90,6 +90,10 @@ impl Generation {
         }
     }
 
+    pub(crate) fn name(&self) -> Name {
+        Name { sequence: self.identity.sequence, generation: self.identity.generation }
+    }
+
     /// Gives up head and tail and lists what is valid. False while a worker may still write.
     fn salvage(&mut self) -> bool {
         // Kept from here on: no worker can attach to it any more.

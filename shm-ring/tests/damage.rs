@@ -185,9 +185,10 @@ fn a_truncated_file_is_an_error_for_both_sides() {
 
 #[test]
 fn a_file_truncated_while_in_use_closes_it() {
-    for length in [0, 4096, 5120, 8192, 8193, 8192 + SIZE_BYTES_MIN - 4096] {
+    for length in [0, 4096, 5120, 8192, 8193, 8192 + SIZE_BYTES_MIN] {
         let dir = Dir::new();
-        dir.prepare(SIZE_BYTES_MIN);
+        // The last length looks like a ring that was made with half the size.
+        dir.prepare(2 * SIZE_BYTES_MIN);
         let (mut producer, mut consumer) = (dir.producer(), dir.consumer());
         let ends = [b"x", b"y"].map(|payload| producer.push(&meta(), &[payload]).unwrap().end);
         let mut batch = Batch::new();
@@ -206,6 +207,7 @@ fn a_file_truncated_while_in_use_closes_it() {
         assert_eq!(consumer.take_problems().len(), 1);
         assert_eq!(consumer.generations().len(), 0);
         assert_eq!(consumer.retire_empty().unwrap(), 0);
+        consumer.refresh().unwrap();
         assert!(!consumer.read(&mut batch, 1 << 20).unwrap().more && batch.is_empty());
         // The producer looks every 100 ms.
         std::thread::sleep(Duration::from_millis(150));
@@ -295,6 +297,26 @@ fn a_consumer_killed_between_durable_and_head_leaves_no_full_ring() {
     file.write_all_at(&end.to_le_bytes(), DURABLE).unwrap();
     assert_eq!(drain(&mut dir.consumer()).len(), 0);
     producer.push(&meta(), &[&[1; 2016]]).unwrap();
+}
+
+/// Its workers were still attached when the reader started, so it could be opened only later.
+#[test]
+fn a_damaged_ring_opened_late_is_not_read_from_the_beginning() {
+    let dir = Dir::new();
+    dir.prepare(SIZE_BYTES_MIN);
+    let mut producer = dir.producer();
+    let ends = [b"a", b"b", b"c"].map(|payload| producer.push(&meta(), &[payload]).unwrap().end);
+    let file = File::options().write(true).open(&dir.rings()[0]).unwrap();
+    file.write_all_at(&[0xff; 8], 0).unwrap();
+    dir.prepare(SIZE_BYTES_MIN);
+    let mut consumer = dir.consumer();
+    consumer.release(producer.generation(), ends[0]);
+    assert_eq!(consumer.generations().len(), 1);
+    assert!(drain(&mut consumer).is_empty());
+    drop(producer);
+    consumer.refresh().unwrap();
+    assert_eq!(drain(&mut consumer), [b"b", b"c"]);
+    assert_eq!(consumer.retire_empty().unwrap(), 1);
 }
 
 /// Nobody may guess a generation from outside, but a payload may hold what once was a valid record of another place.
