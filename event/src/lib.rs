@@ -11,6 +11,8 @@ mod config;
 mod crypto;
 mod decode;
 mod envelope;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod http;
 pub mod json;
 mod keys;
