@@ -2,7 +2,7 @@
 """Drives the Python SDK (PyPI SensorsAnalyticsSDK): python.py BASE_URL OUT_DIR CASE[,CASE...]
 
 Cases: default, default_free, batch, async, debug_write, debug_dry. Each case sends to the project named after it; every JSON
-text the SDK serialises goes to OUT_DIR/<project>.jsonl, one a line.
+text the SDK hands to its consumer goes to OUT_DIR/<project>.jsonl, one a line.
 """
 import contextlib
 import datetime
@@ -12,18 +12,20 @@ import sys
 from sensorsanalytics import sdk
 
 BASE, OUT, CASES = sys.argv[1].rstrip("/"), sys.argv[2], sys.argv[3].split(",")
-project = ""
-serialise = sdk.SensorsAnalytics._json_dumps
 
 
-def hooked(event):
-    text = serialise(event)
-    with open(os.path.join(OUT, project + ".jsonl"), "a", encoding="utf-8") as log:
-        log.write(text + "\n")
-    return text
+def logged(consumer, project):
+    """Writes down each text that the SDK hands to its consumer."""
+    send = consumer.send
 
+    def hooked(text):
+        with open(os.path.join(OUT, project + ".jsonl"), "a", encoding="utf-8") as log:
+            log.write(text + "\n")
+        return send(text)
 
-sdk.SensorsAnalytics._json_dumps = staticmethod(hooked)
+    consumer.send = hooked
+    return consumer
+
 
 CONSUMERS = {
     "default": lambda url: sdk.DefaultConsumer(url),
@@ -68,7 +70,7 @@ def steps(sa):
 
 for case in CASES:
     project = "python_" + case
-    consumer = CONSUMERS[case](BASE + "/sa?project=" + project)
+    consumer = logged(CONSUMERS[case](BASE + "/sa?project=" + project), project)
     sa = sdk.SensorsAnalytics(consumer, enable_time_free=case == "default_free")
     # The debug consumer prints every event.
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
