@@ -162,7 +162,8 @@ unsafe fn headers(
         push("Access-Control-Allow-Methods", text("GET, POST, OPTIONS"))?;
         push(
             "Access-Control-Allow-Headers",
-            text("Content-Type, Dry-Run, X-Requested-With, X-Tusk-Verdict"),
+            // `Cache-Control`: Chromium asks for it when a page that goes still has a cross-origin image to send.
+            text("Cache-Control, Content-Type, Dry-Run, X-Requested-With, X-Tusk-Verdict"),
         )?;
         push("Access-Control-Max-Age", text(PREFLIGHT_S))?;
     }
