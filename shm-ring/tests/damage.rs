@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Dir, Random, drain, meta};
+use common::{Dir, Random, drain_past_damage, meta};
 use shm_ring::{
     Batch, Consumer, Gap, Producer, PushError, RingError, SIZE_BYTES_MIN, prepare_in_boot,
 };
@@ -36,7 +36,7 @@ fn sample() -> Sample {
     for _ in 0..9 {
         producer.push(&meta(), &[&payload(6000)]).unwrap();
     }
-    assert_eq!(drain(&mut dir.consumer()).len(), 9);
+    assert_eq!(drain_past_damage(&mut dir.consumer()).len(), 9);
     let lengths = [100, 0, 31, 32, 33, 5000, 3000, 64, 1, 2000, 700, 5];
     let mut records = Vec::new();
     for length in lengths {
@@ -56,7 +56,7 @@ impl Sample {
     fn read_after(&self, change: impl FnOnce(&File)) -> Vec<Vec<u8>> {
         fs::write(&self.path, &self.bytes).unwrap();
         change(&File::options().write(true).open(&self.path).unwrap());
-        drain(&mut self.dir.consumer())
+        drain_past_damage(&mut self.dir.consumer())
     }
 
     fn flip(&self, offset: u64, mask: u8) -> Vec<Vec<u8>> {
@@ -137,7 +137,7 @@ fn overwritten_cursors_lose_no_record() {
             let mut consumer = sample.dir.consumer();
             let generation = consumer.generations().next().unwrap().generation;
             consumer.release(generation, head);
-            assert!(drain(&mut consumer) == sample.payloads(), "{at} {value}");
+            assert!(drain_past_damage(&mut consumer) == sample.payloads(), "{at} {value}");
             consumer.retire_empty().unwrap();
             let _ = fs::remove_file(sample.path.with_extension("ring.damaged"));
         }
@@ -172,14 +172,14 @@ fn a_truncated_file_is_an_error_for_both_sides() {
         let error = Producer::attach(dir.path()).unwrap_err();
         assert!(matches!(error, RingError::Damaged { .. }), "{length}: {error}");
         let mut consumer = dir.consumer();
-        assert_eq!(drain(&mut consumer).len(), 0);
+        assert_eq!(drain_past_damage(&mut consumer).len(), 0);
         assert_eq!(consumer.take_problems().len(), 1);
         assert_eq!(consumer.take_problems().len(), 0, "told once");
         // A reload repairs it, and the new ring works at once.
         dir.prepare(SIZE_BYTES_MIN);
         dir.producer().push(&meta(), &[b"y"]).unwrap();
         consumer.refresh().unwrap();
-        assert_eq!(drain(&mut consumer), [b"y"]);
+        assert_eq!(drain_past_damage(&mut consumer), [b"y"]);
     }
 }
 
@@ -226,7 +226,7 @@ fn a_deleted_file_is_drained_and_takes_no_more() {
     fs::remove_file(&dir.rings()[0]).unwrap();
     std::thread::sleep(Duration::from_millis(150));
     assert_eq!(producer.push(&meta(), &[b"y"]), Err(PushError::Closed));
-    assert_eq!(drain(&mut consumer), [b"x"]);
+    assert_eq!(drain_past_damage(&mut consumer), [b"x"]);
     drop(producer);
     assert_eq!(consumer.retire_empty().unwrap(), 1);
 }
@@ -258,7 +258,7 @@ fn a_copied_ring_file_is_not_read_twice() {
     let copy = dir.path().join("00000000-00000000000000aa.ring");
     fs::copy(&dir.rings()[0], &copy).unwrap();
     let mut consumer = dir.consumer();
-    assert_eq!(drain(&mut consumer), [b"x"]);
+    assert_eq!(drain_past_damage(&mut consumer), [b"x"]);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_tail_set_back_closes_the_ring_until_a_reload() {
     let mut bystander = dir.producer();
     producer.push(&meta(), &[b"a"]).unwrap();
     producer.push(&meta(), &[b"b"]).unwrap();
-    assert_eq!(drain(&mut consumer).len(), 2);
+    assert_eq!(drain_past_damage(&mut consumer).len(), 2);
     let file = File::options().write(true).open(&dir.rings()[0]).unwrap();
     for at in [HEAD, DURABLE, TAIL] {
         file.write_all_at(&64u64.to_le_bytes(), at).unwrap();
@@ -281,7 +281,7 @@ fn a_tail_set_back_closes_the_ring_until_a_reload() {
     dir.producer().push(&meta(), &[b"e"]).unwrap();
     drop((producer, bystander));
     consumer.refresh().unwrap();
-    assert_eq!(drain(&mut consumer), [b"e"]);
+    assert_eq!(drain_past_damage(&mut consumer), [b"e"]);
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn a_consumer_killed_between_durable_and_head_leaves_no_full_ring() {
     }
     let file = File::options().write(true).open(&dir.rings()[0]).unwrap();
     file.write_all_at(&end.to_le_bytes(), DURABLE).unwrap();
-    assert_eq!(drain(&mut dir.consumer()).len(), 0);
+    assert_eq!(drain_past_damage(&mut dir.consumer()).len(), 0);
     producer.push(&meta(), &[&[1; 2016]]).unwrap();
 }
 
@@ -312,10 +312,10 @@ fn a_damaged_ring_opened_late_is_not_read_from_the_beginning() {
     let mut consumer = dir.consumer();
     consumer.release(producer.generation(), ends[0]);
     assert_eq!(consumer.generations().len(), 1);
-    assert!(drain(&mut consumer).is_empty());
+    assert!(drain_past_damage(&mut consumer).is_empty());
     drop(producer);
     consumer.refresh().unwrap();
-    assert_eq!(drain(&mut consumer), [b"b", b"c"]);
+    assert_eq!(drain_past_damage(&mut consumer), [b"b", b"c"]);
     assert_eq!(consumer.retire_empty().unwrap(), 1);
 }
 
@@ -332,7 +332,7 @@ fn a_record_inside_a_payload_is_not_taken_for_one() {
     producer.push(&meta(), &[b"after"]).unwrap();
     let file = File::options().write(true).open(&dir.rings()[0]).unwrap();
     file.write_all_at(&[0xff], HEADER_BYTES).unwrap();
-    assert_eq!(drain(&mut dir.consumer()), [b"after"]);
+    assert_eq!(drain_past_damage(&mut dir.consumer()), [b"after"]);
 }
 
 /// Millions of plausible headers, each asking for a sum of megabytes: the search gives up instead.
@@ -355,7 +355,7 @@ fn a_search_among_hostile_headers_ends() {
     let file = File::options().write(true).open(&dir.rings()[0]).unwrap();
     file.write_all_at(&[0xff; 4], HEADER_BYTES).unwrap();
     let started = Instant::now();
-    let payloads = drain(&mut dir.consumer());
+    let payloads = drain_past_damage(&mut dir.consumer());
     assert!(payloads.len() <= 1 && started.elapsed() < Duration::from_secs(10));
 }
 
@@ -374,7 +374,7 @@ fn an_overwritten_lock_refuses_or_works_and_never_hangs() {
         let started = Instant::now();
         let pushed = (0..3).filter(|_| producer.push(&meta(), &[b"y"]).is_ok()).count();
         assert!(started.elapsed() < Duration::from_secs(5), "byte {at}");
-        assert_eq!(drain(&mut dir.consumer()).len(), 1 + pushed, "byte {at}");
+        assert_eq!(drain_past_damage(&mut dir.consumer()).len(), 1 + pushed, "byte {at}");
     }
 }
 
@@ -400,7 +400,7 @@ mod reboot {
         assert!(!generations[0].of_this_boot && generations[1].of_this_boot);
         assert!(generations[0].sequence < generations[1].sequence);
         assert_ne!(generations[0].generation, generations[1].generation);
-        assert_eq!(drain(&mut consumer), [b"before"]);
+        assert_eq!(drain_past_damage(&mut consumer), [b"before"]);
         assert_eq!(consumer.retire_empty().unwrap(), 1);
         assert_eq!(dir.rings(), [generations[1].path.clone()]);
     }
@@ -442,10 +442,10 @@ mod reboot {
             let mut consumer = next_boot(&dir);
             consumer.release(generation, journal);
             let expected: Vec<_> = expected.into_iter().map(|index| vec![index]).collect();
-            assert_eq!(drain(&mut consumer), expected, "tail {tail} journal {journal}");
+            assert_eq!(drain_past_damage(&mut consumer), expected, "tail {tail} journal {journal}");
             // And not again at the next start, which has only the ring to go by.
             drop(consumer);
-            assert!(drain(&mut next_boot(&dir)).is_empty());
+            assert!(drain_past_damage(&mut next_boot(&dir)).is_empty());
         }
     }
 

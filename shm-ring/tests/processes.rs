@@ -311,6 +311,30 @@ fn a_stopped_lock_holder_costs_20_ms_once_and_nothing_when_it_dies() {
 }
 
 #[test]
+fn a_death_in_the_middle_of_a_copy_leaves_whole_records() {
+    let dir = Dir::new();
+    dir.prepare(32 << 20);
+    let (mut producer, mut consumer) = (dir.producer(), dir.consumer());
+    let started = Instant::now();
+    let mut random = Random(u64::from(std::process::id()));
+    while producer.counters().lock_recovered.get() < 3 {
+        assert!(started.elapsed() < LIMIT, "no helper died in the lock");
+        let mut holder = Helper::start("giant", dir.path(), 0);
+        let records = producer.counters().records.get();
+        wait_for("the first giant", || producer.counters().records.get() > records);
+        drain(&mut consumer);
+        std::thread::sleep(Duration::from_micros(random.below(3_000)));
+        holder.kill();
+        producer.push(&meta(), &[b"after"]).unwrap();
+        let payloads = drain(&mut consumer);
+        let giant = producer.record_bytes_max();
+        let (last, giants) = payloads.split_last().unwrap();
+        assert_eq!(last, b"after");
+        assert!(giants.iter().all(|payload| payload.len() == giant && payload[giant - 1] == 1));
+    }
+}
+
+#[test]
 fn a_stopped_lock_holder_that_goes_on_ends_its_record() {
     let dir = Dir::new();
     dir.prepare(32 << 20);

@@ -1,7 +1,7 @@
 //! What the tests share.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use shm_ring::{Batch, Consumer, Meta, Options, Producer};
+use shm_ring::{Batch, Consumer, Gap, Meta, Options, Producer};
 use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
@@ -62,12 +62,22 @@ pub(crate) fn meta() -> Meta {
     Meta { kind: 1, flags: 2, kept: 3, rejected: 4, recv_ns: 5 }
 }
 
-/// Reads all there is and releases it; the payloads in order.
+/// Reads all there is and releases it; the payloads in order. There must be no damage.
 pub(crate) fn drain(consumer: &mut Consumer) -> Vec<Vec<u8>> {
+    read_out(consumer, |gaps| assert!(gaps.is_empty(), "{gaps:?}"))
+}
+
+/// The same where damage is to be read past.
+pub(crate) fn drain_past_damage(consumer: &mut Consumer) -> Vec<Vec<u8>> {
+    read_out(consumer, |_| {})
+}
+
+fn read_out(consumer: &mut Consumer, check: impl Fn(&[Gap])) -> Vec<Vec<u8>> {
     let mut batch = Batch::new();
     let mut payloads = Vec::new();
     loop {
         let outcome = consumer.read(&mut batch, 1 << 20).unwrap();
+        check(batch.gaps());
         for record in batch.records() {
             payloads.push(record.payload.to_vec());
         }
