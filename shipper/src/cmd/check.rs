@@ -1,7 +1,7 @@
 //! `tusk check`: would it run, and for how long could it hold out?
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use event::Lang;
@@ -99,11 +99,18 @@ fn text(report: &Report, json: bool) -> Result<String, Fail> {
     Ok(out)
 }
 
+/// The folder itself, else the nearest one above that exists.
+fn existing(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = path.ancestors().find(|folder| folder.exists());
+    there.unwrap_or(Path::new("/")).to_owned()
+}
+
 /// A folder that exists and is writable, or could be made.
 fn folder(about: &'static str, path: &Path, report: &mut Report) {
     let shown = path.display();
-    let there = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-    let writable = rustix::fs::access(there, rustix::fs::Access::WRITE_OK).is_ok();
+    let there = existing(path);
+    let writable = rustix::fs::access(&there, rustix::fs::Access::WRITE_OK).is_ok();
     if !writable {
         let there = there.display();
         report.add(
@@ -112,7 +119,7 @@ fn folder(about: &'static str, path: &Path, report: &mut Report) {
             format!("{shown}：当前用户不能写 {there}；请改 data，或 chown {there}"),
             format!("{shown}: this user cannot write to {there}; change `data`, or chown {there}"),
         );
-    } else if there == path {
+    } else if path.exists() {
         report.add(about, Mark::Good, format!("{shown} 可写"), format!("{shown} is writable"));
     } else {
         report.add(
@@ -126,8 +133,7 @@ fn folder(about: &'static str, path: &Path, report: &mut Report) {
 
 /// Bytes free and in all of the file system that holds, or will hold, `path`.
 fn disk(path: &Path) -> Option<(u64, u64)> {
-    let there = path.ancestors().find(|folder| folder.exists())?;
-    let stat = rustix::fs::statvfs(there).ok()?;
+    let stat = rustix::fs::statvfs(&existing(path)).ok()?;
     Some((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
 }
 
