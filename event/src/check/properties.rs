@@ -110,7 +110,7 @@ fn read_as(
                 && raw.len() <= limits.key_chars_max as usize
                 && !names::is_reserved(raw)
         };
-        if rule != Rule::Plain {
+        if rule != Rule::Plain && raw != IS_LOGIN_ID {
             fault = by_rule(rule, kind, fault);
         }
         let own_id = rule == Rule::Schema && is_schema_id(raw);
@@ -130,6 +130,9 @@ fn read_as(
         Ok(end)
     })
 }
+
+/// Server SDKs put this mark, `true` or `false`, among the properties of every record, whatever its type.
+const IS_LOGIN_ID: &[u8] = b"$is_login_id";
 
 /// What a rule other than [`Rule::Plain`] says to a value.
 fn by_rule(rule: Rule, kind: Kind, fault: Option<Code>) -> Option<Code> {

@@ -173,6 +173,7 @@ fn property_code(kind: &str, name: &str, value: &Tree) -> Option<&'static str> {
         _ => None,
     };
     match (kind, value) {
+        _ if name == "$is_login_id" => code,
         ("profile_unset", _) => None,
         ("profile_increment", value) if !matches!(value, Tree::Number(_)) => Some("P210"),
         ("profile_append", Tree::List(_)) if matches!(code, Some("P204" | "P208")) => Some("P211"),
