@@ -23,6 +23,13 @@ pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         // SAFETY: the cycle of a running process and its log are valid until it exits.
         let log = unsafe { (*ngx_cycle).log };
-        ngx_log_error!(NGX_LOG_ALERT, log, "tusk: bug, please report: {panic}");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let text = panic.payload();
+        let text = text
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| text.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no text");
+        ngx_log_error!(NGX_LOG_ALERT, log, "tusk: bug, please report: at {place}: {text}");
     }));
 }

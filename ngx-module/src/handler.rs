@@ -48,15 +48,15 @@ impl Context {
         unsafe { (*(*r).ctx.add(Tusk::module().ctx_index)).cast::<Self>().as_mut() }
     }
 
-    /// Gives the request a context; `None` if memory is short.
+    /// Gives the request a context; false if memory is short.
     ///
     /// # Safety
     /// `r` is live.
-    unsafe fn attach<'a>(r: *mut ngx_http_request_t, body_bytes_max: u64) -> Option<&'a mut Self> {
+    unsafe fn attach(r: *mut ngx_http_request_t, body_bytes_max: u64) -> bool {
         // SAFETY: by this function's contract.
         let place: *mut Self = unsafe { ngx_pcalloc((*r).pool, size_of::<Self>()) }.cast();
         if place.is_null() {
-            return None;
+            return false;
         }
         // SAFETY: just allocated for it, aligned for any type of C.
         unsafe {
@@ -70,8 +70,8 @@ impl Context {
                 waiting: None,
             });
             *(*r).ctx.add(Tusk::module().ctx_index) = place.cast();
-            Some(&mut *place)
         }
+        true
     }
 }
 
@@ -103,11 +103,9 @@ unsafe fn start(r: *mut ngx_http_request_t) -> ngx_int_t {
         return FAILED;
     };
     // SAFETY: as above.
-    let Some(context) = (unsafe { Context::attach(r, config.limits.body_bytes_max as u64) }) else {
+    if !unsafe { Context::attach(r, config.limits.body_bytes_max as u64) } {
         return FAILED;
-    };
-    context.origin = find_origin(request);
-    let origin = context.origin;
+    }
     match method(request) {
         Some(Method::Post) => {
             request.set_request_body_in_single_buf(1);
@@ -141,6 +139,8 @@ unsafe fn start(r: *mut ngx_http_request_t) -> ngx_int_t {
             if rc != NGX_OK as ngx_int_t {
                 return rc;
             }
+            let origin = received(request).find(|header| name(header) == b"origin");
+            let origin = origin.map(|header| header.value);
             // SAFETY: as above.
             unsafe { respond::send(r, &Answer::NOT_ALLOWED, origin) }
         }
@@ -172,15 +172,16 @@ enum Next {
 unsafe fn answer(r: *mut ngx_http_request_t) -> Next {
     // SAFETY: by this function's contract, here and below.
     let Some(context) = (unsafe { Context::of(r) }) else { return Next::Finalize(FAILED) };
-    let origin = context.origin;
-    #[cfg(debug_assertions)]
-    // SAFETY: as above.
-    panic_when_asked(unsafe { &*r });
-    let decided = worker::with(|worker| {
+    let decided = guard(None, || {
+        #[cfg(debug_assertions)]
         // SAFETY: as above.
-        unsafe { decide(worker, r, context) }
+        panic_when_asked(unsafe { &*r });
+        worker::with(|worker| {
+            // SAFETY: as above.
+            unsafe { decide(worker, r, context) }
+        })
     });
-    let answer = decided.unwrap_or(Answer::FAILED);
+    let (answer, origin) = (decided.unwrap_or(Answer::FAILED), context.origin);
     if context.waiting.is_some() {
         // SAFETY: as above.
         if unsafe { ack::hold(r) } {
@@ -227,6 +228,8 @@ unsafe fn decide(worker: &mut Worker, r: *mut ngx_http_request_t, context: &mut 
         producer.counters().bodies_cut.add(1);
     }
     let (path, query) = target(request);
+    let headers = headers(request);
+    context.origin = headers.origin.map(respond::view);
     let time = ngx_timeofday();
     let recv_ns = time.sec as u64 * 1_000_000_000 + time.msec as u64 * 1_000_000;
     let watch = producer.control();
@@ -234,7 +237,7 @@ unsafe fn decide(worker: &mut Worker, r: *mut ngx_http_request_t, context: &mut 
         method,
         path,
         query,
-        headers: headers(request, context.origin),
+        headers,
         body,
         body_bytes,
         // SAFETY: a live request has a connection.
@@ -336,7 +339,7 @@ fn target(request: &ngx_http_request_t) -> (&[u8], &[u8]) {
 }
 
 /// The headers the decoder looks at.
-fn headers(request: &ngx_http_request_t, origin: Option<ngx_str_t>) -> Headers<'_> {
+fn headers(request: &ngx_http_request_t) -> Headers<'_> {
     fn value<'a>(header: *const ngx_table_elt_t) -> Option<&'a [u8]> {
         // SAFETY: null or a header of a live request.
         unsafe { header.as_ref() }.map(|header| bytes(&header.value))
@@ -346,12 +349,11 @@ fn headers(request: &ngx_http_request_t, origin: Option<ngx_str_t>) -> Headers<'
         content_type: value(known.content_type),
         user_agent: value(known.user_agent),
         host: value(known.host),
-        // SAFETY: a header's value lives as long as its request.
-        origin: origin.map(|origin| unsafe { from_raw_parts(origin.data, origin.len) }),
         ..Headers::default()
     };
     for header in received(request) {
         match name(header) {
+            b"origin" => headers.origin = Some(bytes(&header.value)),
             b"dry-run" => headers.dry_run = Some(bytes(&header.value)),
             b"x-tusk-verdict" => headers.verdict = Some(bytes(&header.value)),
             b"content-encoding" => headers.content_encoding = Some(bytes(&header.value)),
@@ -359,10 +361,6 @@ fn headers(request: &ngx_http_request_t, origin: Option<ngx_str_t>) -> Headers<'
         }
     }
     headers
-}
-
-fn find_origin(request: &ngx_http_request_t) -> Option<ngx_str_t> {
-    received(request).find(|header| name(header) == b"origin").map(|header| header.value)
 }
 
 /// Name of a header in lower case.

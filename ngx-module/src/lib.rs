@@ -9,6 +9,7 @@ mod body;
 mod conf;
 mod guard;
 mod handler;
+mod merge;
 mod metrics;
 mod respond;
 mod vars;
@@ -184,7 +185,7 @@ static CONTEXT: ngx_http_module_t = ngx_http_module_t {
     create_srv_conf: None,
     merge_srv_conf: None,
     create_loc_conf: Some(Tusk::create_loc_conf),
-    merge_loc_conf: Some(conf::merge_loc_conf),
+    merge_loc_conf: Some(merge::merge_loc_conf),
 };
 
 /// What nginx looks for in the file.

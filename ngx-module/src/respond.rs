@@ -72,7 +72,12 @@ pub(crate) unsafe fn in_pool(pool: *mut ngx_pool_t, bytes: &[u8]) -> Option<ngx_
 
 /// Text that lives for ever, for nginx.
 fn text(text: &'static str) -> ngx_str_t {
-    ngx_str_t { len: text.len(), data: text.as_ptr().cast_mut() }
+    view(text.as_bytes())
+}
+
+/// The bytes as nginx names them; whoever keeps the result answers for their life.
+pub(crate) fn view(bytes: &[u8]) -> ngx_str_t {
+    ngx_str_t { len: bytes.len(), data: bytes.as_ptr().cast_mut() }
 }
 
 /// Sends the answer's header and body; the result is for `ngx_http_finalize_request`.
