@@ -38,16 +38,16 @@ pub(crate) unsafe fn install_filter() {
 /// Counts the body's bytes and lets the first [`Context::body_bytes_max`] through. What is over is read and dropped: an
 /// answer before the end of the body would reset the connection, and apps delete their batch at a 413.
 unsafe extern "C" fn filter(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -> ngx_int_t {
-    let next = || match NEXT.0.get() {
-        // SAFETY: nginx's own arguments, handed on.
+    // SAFETY: a live request.
+    let context = unsafe { Context::of(r) };
+    let pass = context.is_none_or(|context| chain.is_null() || guard(true, || cut(context, chain)));
+    // An empty call moves buffers on, and must arrive: it is how what came before gets out of the way.
+    let chain = if pass { chain } else { null_mut() };
+    match NEXT.0.get() {
+        // SAFETY: nginx's own arguments, or none.
         Some(next) => unsafe { next(r, chain) },
         None => NGX_OK as ngx_int_t,
-    };
-    // SAFETY: a live request.
-    let Some(context) = (unsafe { Context::of(r) }) else { return next() };
-    // An empty call moves buffers on; it must arrive.
-    let pass = chain.is_null() || guard(true, || cut(context, chain));
-    if pass { next() } else { NGX_OK as ngx_int_t }
+    }
 }
 
 /// Cuts what is over the limit out of `chain`'s buffers; false if nothing is left to pass on.

@@ -24,6 +24,7 @@ pub mod load;
 pub mod oracle;
 pub mod prove;
 pub mod random;
+pub mod ring;
 pub mod sdk;
 
 mod dir;
