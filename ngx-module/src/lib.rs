@@ -190,7 +190,6 @@ static CONTEXT: ngx_http_module_t = ngx_http_module_t {
 
 /// What nginx looks for in the file.
 mod exported {
-    #![expect(missing_docs, reason = "made by a macro of ngx")]
     use super::ngx_http_tusk_module;
     ngx::ngx_modules!(ngx_http_tusk_module);
 }
