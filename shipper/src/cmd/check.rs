@@ -133,7 +133,7 @@ fn folder(about: &'static str, path: &Path, report: &mut Report) {
 
 /// Bytes free and in all of the file system that holds, or will hold, `path`.
 fn disk(path: &Path) -> Option<(u64, u64)> {
-    let stat = rustix::fs::statvfs(&existing(path)).ok()?;
+    let stat = rustix::fs::statvfs(existing(path)).ok()?;
     Some((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
 }
 

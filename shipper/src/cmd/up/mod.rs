@@ -48,6 +48,8 @@ struct Plan {
     tls: Option<tls::Files>,
     lang: Lang,
     paint: Paint,
+    /// Columns of the terminal, if it is one.
+    columns: Option<usize>,
 }
 
 impl Plan {
@@ -111,7 +113,15 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     loaded.config.listen = place::free(arguments.console, lang)?;
     let lan = if arguments.lan { place::lan_address(lang) } else { None };
     let tls = if arguments.tls { Some(tls::files(&data, listen, lan)?) } else { None };
-    let plan = Plan { data, address, lan, tls, lang, paint: Paint::for_stdout() };
+    let plan = Plan {
+        data,
+        address,
+        lan,
+        tls,
+        lang,
+        paint: Paint::for_stdout(),
+        columns: term::columns(),
+    };
 
     let conf = nginx::Conf { module: &module, user: user.as_ref(), plan: &plan };
     nginx::write(&conf)?;
@@ -120,7 +130,7 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     let events = daemon.engine.tap(TAP_EVENTS);
     let mut nginx = Nginx::start(&nginx, &plan.data, plan.address)?;
 
-    let layout = Layout::new(lang, term::columns(), plan.paint);
+    let layout = Layout::new(lang, plan.columns, plan.paint);
     let mut text = banner::text(&plan, daemon.config.listen);
     text += &layout.head();
     let shown = put(&text)? && follow(&plan, &daemon, &mut nginx, &events, &signals, &layout)?;
