@@ -43,13 +43,19 @@ fn a_folder_install_is_complete_and_keeps_the_operators_files() {
     assert_eq!(data.permissions().mode() & 0o777, 0o750);
     assert!(!at("/etc/nginx/modules-enabled").exists(), "install enables nothing");
     let unit = std::fs::read_to_string(at("/lib/systemd/system/tusk.service")).unwrap();
-    assert!(unit.contains("ExecStart=/usr/local/bin/tusk run") && !unit.contains("@PREFIX@"), "{unit}");
+    assert!(
+        unit.contains("ExecStart=/usr/local/bin/tusk run") && !unit.contains("@PREFIX@"),
+        "{unit}"
+    );
 
     std::fs::write(at("/etc/tusk/tusk.toml"), "lang = \"zh\"\n").unwrap();
     let second = make(&["install", &destdir]);
     assert!(second.status.success(), "{}", text(&second));
     assert_eq!(std::fs::read_to_string(at("/etc/tusk/tusk.toml")).unwrap(), "lang = \"zh\"\n");
-    assert!(at("/etc/tusk/tusk.toml.new").exists(), "the new sample goes beside the operator's file");
+    assert!(
+        at("/etc/tusk/tusk.toml.new").exists(),
+        "the new sample goes beside the operator's file"
+    );
 
     let gone = make(&["uninstall", &destdir]);
     assert!(gone.status.success(), "{}", text(&gone));

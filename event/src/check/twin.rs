@@ -577,12 +577,10 @@ impl Bench {
             if !rejected {
                 members.retain(|(name, _)| name != "_server");
             }
-            if let Some(time) = flush_time {
-                let time = Tree::Number(time.to_string());
-                match members.iter_mut().find(|(name, _)| name == "_flush_time") {
-                    Some((_, old)) => *old = time,
-                    None => members.push(("_flush_time".into(), time)),
-                }
+            if let Some(time) = flush_time
+                && !members.iter().any(|(name, _)| name == "_flush_time")
+            {
+                members.push(("_flush_time".into(), Tree::Number(time.to_string())));
             }
         }
         assert_eq!(stored, want);
