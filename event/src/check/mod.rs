@@ -7,6 +7,8 @@ mod kind;
 mod names;
 mod properties;
 mod rules;
+#[cfg(test)]
+mod speed;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -489,18 +489,23 @@ impl<'a> Event<'a> {
         }
         self.flags |= flag::TRACK_ID;
         let time = self.element.get(Field::Time);
-        let hashed = &mut self.memory.hashed;
-        hashed.clear();
-        hashed.push(self.kind as u8);
-        // Lengths stand between the parts, so that no two lists of parts give one text.
-        for part in [
+        let parts = [
             &*owner.name,
             id.of(self.text),
             track_id.of(self.text),
             time.of(self.text),
             name.of(self.text),
-        ] {
-            hashed.extend_from_slice(&part.len().to_le_bytes());
+        ];
+        // Kind and lengths stand in front, so that no two lists of parts give one text.
+        let mut head = [0; 24];
+        head[20] = self.kind as u8;
+        for (place, part) in head.chunks_exact_mut(4).zip(&parts) {
+            place.copy_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        let hashed = &mut self.memory.hashed;
+        hashed.clear();
+        hashed.extend_from_slice(&head);
+        for part in parts {
             hashed.extend_from_slice(part);
         }
         ids::hash(self.context.dup_hash_key, hashed)

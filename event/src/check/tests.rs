@@ -16,7 +16,7 @@ struct Got {
 }
 
 impl Got {
-    fn of<'a>(&'a self, span: crate::record::Span) -> &'a str {
+    fn of(&self, span: crate::record::Span) -> &str {
         std::str::from_utf8(span.of(self.json.as_bytes())).unwrap()
     }
 }
