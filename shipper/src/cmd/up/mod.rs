@@ -25,6 +25,7 @@ use super::tail::row::{Layout, Row};
 use crate::Fail;
 use crate::cli::{Common, Up};
 use crate::config::{Config, Loaded, load};
+use crate::control::client::connect;
 use crate::daemon::Daemon;
 use crate::lang::{self, pick};
 use crate::log::{self, Level};
@@ -98,13 +99,19 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     let level = log::init(log_config);
     let signals = signals(&[SIGTERM, SIGINT])?;
 
+    if connect(&loaded.config.socket()).is_ok() {
+        return Err(Fail::new(format!(
+            "{} is in use by a running tusk: stop it first, or give this one its own folder (--data, make run DATA=)",
+            data.display()
+        )));
+    }
     let user = place::user()?;
     place::folder(&data, user.as_ref())?;
-    if let Some(pid) = nginx::stop_leftover(&data) {
+    if nginx::stop_leftover(&data) > 0 {
         let text = pick(
             lang,
-            format!("上次留下的 nginx（pid {pid}）已停止；它收下的数据都在"),
-            format!("stopped an nginx (pid {pid}) left by an earlier run; what it took is kept"),
+            "上次留下的 nginx 已停止；它收下的数据都在",
+            "stopped an nginx left by an earlier run; what it took is kept",
         );
         eprintln!("{text}");
     }
