@@ -69,7 +69,9 @@ impl Nginx {
             if first.is_some_and(|id| !is_alive(id)) {
                 return Err(said());
             }
+            // The master listens before it has workers.
             if let Some(first) = first
+                && !children(first).is_empty()
                 && TcpStream::connect(address).is_ok()
             {
                 return Ok(Self { first, address, pid_file: dir.join("nginx.pid") });
