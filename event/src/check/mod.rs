@@ -2,19 +2,17 @@
 
 mod element;
 mod envelope;
+mod identity;
 mod ids;
 mod kind;
 mod names;
 mod properties;
+mod report;
 mod rules;
-#[cfg(test)]
-mod speed;
 mod store;
 #[cfg(test)]
 mod tests;
 mod time;
-#[cfg(test)]
-mod twin;
 
 pub(crate) use envelope::{Envelope, Envelopes};
 pub use ids::watch_hash;
