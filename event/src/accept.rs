@@ -122,7 +122,10 @@ impl Scratch {
         self.envelopes.clear(KEEP_BYTES);
         self.opener.trim(KEEP_BYTES);
         self.buffers.trim(KEEP_BYTES);
-        for buffer in [&mut self.body, &mut self.text, &mut self.raw, &mut self.reply] {
+        let [project, token] = &mut self.names;
+        for buffer in
+            [&mut self.body, project, token, &mut self.text, &mut self.raw, &mut self.reply]
+        {
             buffer.clear();
             buffer.shrink_to(KEEP_BYTES);
         }
