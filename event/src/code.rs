@@ -262,4 +262,63 @@ fn shown(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_characters_read_back() {
+        for row in CODES {
+            assert_eq!(Code::from_bytes(row.code.bytes()), Some(row.code));
+            assert_eq!(row.code.row().name, row.name);
+        }
+        assert_eq!(Code::from_bytes(*b"Q999"), None);
+    }
+
+    #[test]
+    fn private_codes_all_look_the_same_outside() {
+        for row in CODES {
+            let inside = row.name.starts_with("K5");
+            assert_eq!(row.private, inside, "{}", row.name);
+            assert_eq!(row.code.public(), if inside { Code::K001 } else { row.code });
+        }
+    }
+
+    #[test]
+    fn codes_of_the_shipper_never_stand_in_a_verdict() {
+        for row in CODES {
+            if row.name.starts_with(['D', 'X']) {
+                assert!(row.inner, "{}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_says_what_where_what_arrived_what_to_do_and_what_was_done() {
+        let place = Place {
+            event: "Buy",
+            pointer: "/properties/order-id",
+            lib: "iOS",
+            lib_version: "6.2.0",
+            app_version: "1.0",
+            detail: "order-id",
+        };
+        let message = |lang| Message { code: Code::P201, lang, place }.to_string();
+        assert_eq!(
+            message(Lang::Zh),
+            "[P201] 属性名不合法：只能用字母、数字、_ 和 $，不能以数字开头，不能是保留字，最长 100 个字符 ｜ \
+             事件 Buy，属性 order-id，iOS 6.2.0，App 1.0 ｜ 收到 \"order-id\" ｜ \
+             请改名，如 order-id 改为 order_id ｜ 已丢弃该属性，事件其余部分正常入库。"
+        );
+        assert!(message(Lang::En).starts_with("[P201] bad property name: "));
+        assert!(message(Lang::En).contains(
+            " ｜ event Buy, property order-id, iOS 6.2.0, app 1.0 ｜ got \"order-id\" ｜ "
+        ));
+    }
+
+    #[test]
+    fn sent_text_cannot_write_into_a_terminal() {
+        let place = Place { event: "a\u{1b}[2J\nb", ..Place::default() };
+        let text = Message { code: Code::N101, lang: Lang::En, place }.to_string();
+        assert!(!text.contains(['\u{1b}', '\n']), "{text}");
+    }
+}

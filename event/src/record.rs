@@ -46,6 +46,10 @@ pub mod tag {
     pub const CODES: u16 = 4;
     /// The request itself as HTTP/1.1 text (head, blank line, body): for whole-request rejects, sealed and watched requests.
     pub const RAW: u16 = 5;
+    /// Of a re-driven record: whose arrival it is. `| lsn u64 | recv_ns u64 | index u32 | length u32 | sink name |`, empty name = all sinks.
+    pub const ORIGIN: u16 = 6;
+    /// Of a discard: identities given up, `| lsn u64 | index u32 | zero u32 |` each.
+    pub const IDENTITIES: u16 = 7;
 }
 
 /// Ids of META fields. Add, never reuse.
@@ -149,28 +153,20 @@ impl Entry {
     pub const BYTES: usize = 96;
 
     fn write(&self, out: &mut Vec<u8>) {
-        let mut wire = [0; Self::BYTES];
-        let spans = [
-            (0, self.json),
-            (40, self.event),
-            (48, self.id),
-            (56, self.project),
-            (64, self.lib),
-            (72, self.lib_version),
-            (80, self.app_version),
-        ];
-        for (at, span) in spans {
-            wire[at..at + 4].copy_from_slice(&span.at.to_le_bytes());
-            wire[at + 4..at + 8].copy_from_slice(&span.len.to_le_bytes());
+        put_span(out, self.json);
+        out.push(self.verdict as u8);
+        out.push(self.kind);
+        out.extend_from_slice(&self.flags.to_le_bytes());
+        out.extend_from_slice(&self.codes.to_le_bytes());
+        out.extend_from_slice(&self.time_ms.to_le_bytes());
+        out.extend_from_slice(&self.sent_ms.to_le_bytes());
+        out.extend_from_slice(&self.dup_key.to_le_bytes());
+        for span in
+            [self.event, self.id, self.project, self.lib, self.lib_version, self.app_version]
+        {
+            put_span(out, span);
         }
-        wire[8] = self.verdict as u8;
-        wire[9] = self.kind;
-        wire[10..12].copy_from_slice(&self.flags.to_le_bytes());
-        wire[12..16].copy_from_slice(&self.codes.to_le_bytes());
-        wire[16..24].copy_from_slice(&self.time_ms.to_le_bytes());
-        wire[24..32].copy_from_slice(&self.sent_ms.to_le_bytes());
-        wire[32..40].copy_from_slice(&self.dup_key.to_le_bytes());
-        out.extend_from_slice(&wire);
+        out.extend_from_slice(&[0; 8]);
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -536,6 +532,11 @@ impl<'a> Iterator for Codes<'a> {
             detail: r.take(usize::from(detail))?,
         })
     }
+}
+
+fn put_span(out: &mut Vec<u8>, span: Span) {
+    out.extend_from_slice(&span.at.to_le_bytes());
+    out.extend_from_slice(&span.len.to_le_bytes());
 }
 
 /// At most `limit` bytes of `text`, not ending inside a UTF-8 character.

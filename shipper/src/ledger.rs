@@ -16,6 +16,8 @@ pub struct Ledger {
     pub kept: u64,
     /// Events rejected, all of them in quarantine at first.
     pub rejected: u64,
+    /// Events of re-driven requests that were rejected again; not part of `received`, in quarantine all the same.
+    pub rejected_again: u64,
     /// Sealed requests not opened yet (each counts as one).
     pub sealed: u64,
     /// Damaged bytes of the journal and of the ring; what was in them cannot be known.
@@ -34,7 +36,7 @@ pub struct Ledger {
     pub gaps: Vec<String>,
 }
 
-/// `rejected = open + redriven + discarded + expired + waiting`.
+/// `rejected + rejected_again = open + redriven + discarded + expired + waiting`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineSums {
     /// Waiting for a decision.

@@ -8,13 +8,17 @@
 //! tried; no sink retries or counts; the process may be killed at any instruction.
 #![forbid(unsafe_code)]
 
+pub mod disk;
 pub mod engine;
 pub mod facts;
 pub mod journal;
 pub mod ledger;
 pub mod quarantine;
+pub mod range;
+pub mod sealed;
 pub mod shape;
 pub mod sink;
 pub mod state;
 pub mod status;
 pub mod tap;
+pub mod zone;

@@ -35,8 +35,7 @@ pub struct Consumer {
     boot: BootId,
     /// Oldest first.
     generations: Vec<Generation>,
-    /// Generation files at the last look, oldest first, readable or not.
-    names: Vec<Name>,
+    newest: Option<Name>,
     refreshed_ms: u64,
     /// A wait saw a new generation: the next read opens it at once.
     outdated: AtomicBool,
@@ -68,7 +67,7 @@ pub struct GenerationInfo {
     pub released: u64,
     /// Where the next read begins.
     pub next: u64,
-    /// End of what producers have published, as far as it can be believed; never before `next`.
+    /// End of what producers have published.
     pub tail: u64,
 }
 
@@ -123,7 +122,7 @@ impl Consumer {
             directory: path.to_path_buf(),
             boot,
             generations: Vec::new(),
-            names: Vec::new(),
+            newest: None,
             refreshed_ms: 0,
             outdated: AtomicBool::new(false),
             gone: Vec::new(),
@@ -143,9 +142,10 @@ impl Consumer {
     /// [`RingError::Io`] if the directory cannot be listed.
     pub fn refresh(&mut self) -> Result<(), RingError> {
         self.refreshed_ms = sys::coarse_ms();
-        self.names = files::list(&self.directory)?;
+        let names = files::list(&self.directory)?;
+        self.newest = names.last().copied();
         self.outdated.store(false, Ordering::Relaxed);
-        for name in self.names.clone() {
+        for name in names {
             let known = self.generations.iter().any(|open| open.name() == name);
             if known || self.gone.contains(&name) {
                 continue;
@@ -179,14 +179,8 @@ impl Consumer {
             capacity_bytes: generation.identity.capacity,
             released: generation.released,
             next: generation.next,
-            tail: generation.tail(),
+            tail: generation.shared().map_or(generation.next, |shared| shared.cursors.tail()),
         })
-    }
-
-    /// Ids of all generations that exist, also of those that cannot be read yet: what a journal must not forget.
-    pub fn known_generations(&self) -> impl Iterator<Item = u64> + '_ {
-        let open = self.generations.iter().map(|generation| generation.identity.generation);
-        open.chain(self.names.iter().map(|name| name.generation))
     }
 
     /// Fills `batch`, emptied first, with records of up to `bytes_max` payload bytes (one record may go over), oldest
@@ -283,7 +277,7 @@ impl Consumer {
                 }
             }
             let newest = files::list(&self.directory).ok().and_then(|names| names.last().copied());
-            if newest.is_some() && newest.as_ref() != self.names.last() {
+            if newest.is_some() && newest != self.newest {
                 self.outdated.store(true, Ordering::Relaxed);
                 return true;
             }

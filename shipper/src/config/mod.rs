@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) keys_file: Option<PathBuf>,
     /// The file of `tusk_tokens`.
     pub(crate) tokens_file: Option<PathBuf>,
+    /// Sealed and re-driven events may name any project, as under `tusk_project *`.
+    pub(crate) any_project: bool,
     /// Where `/metrics`, `/healthz` and `/readyz` answer.
     pub(crate) listen: SocketAddr,
     /// Further host names these may be asked by.
@@ -71,6 +73,7 @@ impl Default for Config {
             timezone: None,
             keys_file: None,
             tokens_file: None,
+            any_project: false,
             listen: SocketAddr::from(([127, 0, 0, 1], 8190)),
             hosts: Vec::new(),
             lang: None,
@@ -109,6 +112,7 @@ impl Config {
             timezone: self.timezone.clone(),
             keys_file: self.keys_file.clone(),
             tokens_file: self.tokens_file.clone(),
+            any_project: self.any_project,
             journal: self.journal.clone(),
             facts: self.facts.clone(),
             quarantine: self.quarantine.clone(),

@@ -1,16 +1,26 @@
 //! The engine: threads composed, started, stopped, asked.
 
 mod config;
+mod drain;
+mod report;
+mod shared;
+mod start;
+mod threads;
+mod watch;
 
 pub use config::EngineConfig;
+pub(crate) use drain::{Append, OwnRecord};
+pub(crate) use watch::tap_event;
 
 use crate::ledger::{Audit, Ledger};
 use crate::quarantine::Quarantine;
 use crate::status::Status;
-use crate::tap::{TapEvent, Taps};
+use crate::tap::TapEvent;
 use crossbeam_channel::Receiver;
-use std::sync::Arc;
-use std::time::Duration;
+use shared::Shared;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Why the engine cannot start; each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +60,11 @@ pub struct StopReport {
 /// The running engine. All methods may be called from any thread.
 #[derive(Debug)]
 pub struct Engine {
-    config: EngineConfig,
-    taps: Taps,
+    shared: Arc<Shared>,
+    quarantine: Quarantine,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Its flock makes this the one tusk of the data folder.
+    _lock: std::fs::File,
 }
 
 impl Engine {
@@ -60,22 +73,28 @@ impl Engine {
     /// # Errors
     /// [`StartError`]: settings, a data folder in use, a file that is not ours or is damaged beyond what recovery may cut.
     pub fn start(config: EngineConfig) -> Result<Self, StartError> {
-        Ok(Self { config, taps: Taps::default() })
+        start::start(config)
     }
 
     /// The settings it runs with.
     pub fn config(&self) -> &EngineConfig {
-        &self.config
+        &self.shared.config
+    }
+
+    /// `<name>-<epoch>` of its journal.
+    pub fn node(&self) -> &str {
+        &self.shared.node
     }
 
     /// A snapshot of everything.
     pub fn status(&self) -> Status {
-        Status::default()
+        let dead = self.dead_threads();
+        report::status(&self.shared, &self.quarantine, dead)
     }
 
     /// The ledger now; equations that do not hold are in `gaps`.
     pub fn ledger(&self) -> Ledger {
-        Ledger::default()
+        report::ledger(&self.shared, &self.quarantine)
     }
 
     /// Reads a sink's target back and compares identities. Takes as long as reading the files takes.
@@ -83,28 +102,74 @@ impl Engine {
     /// # Errors
     /// A sentence: no such sink, or its target cannot be read.
     pub fn audit(&self, sink: &str) -> Result<Audit, String> {
-        Err(format!("no sink named `{sink}`"))
+        report::audit(&self.shared, sink)
     }
 
     /// Opens a live tap holding at most `capacity` events; drop the receiver to close it.
     pub fn tap(&self, capacity: usize) -> Receiver<Arc<TapEvent>> {
-        self.taps.open(capacity)
+        self.shared.taps.open(capacity)
     }
 
     /// The quarantine's doors.
     pub fn quarantine(&self) -> Quarantine {
-        Quarantine {}
+        self.quarantine.clone()
     }
 
     /// Appends Prometheus text.
     pub fn metrics(&self, out: &mut String) {
-        out.push('\n');
+        report::metrics(&self.status(), out);
+    }
+
+    /// Things that happened since the last call (damage, odd files), one line each, for the log.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.looks().warnings)
     }
 
     /// Drains the ring, delivers what is there, stops the threads; what is not done by `timeout` stays in the journal for the next
     /// start. A second call returns at once.
     pub fn stop(&self, timeout: Duration) -> StopReport {
-        let _ = timeout;
-        StopReport::default()
+        self.shared.stop.request(timeout);
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+        let decided = self.shared.facts.decided().get();
+        let sinks = self.shared.sinks.get().map_or(&[][..], Vec::as_slice);
+        StopReport {
+            ring_drained: self.shared.drained.load(std::sync::atomic::Ordering::Relaxed),
+            sinks_drained: sinks
+                .iter()
+                .all(|s| s.done.load(std::sync::atomic::Ordering::Relaxed) >= decided),
+        }
     }
+
+    fn dead_threads(&self) -> Vec<String> {
+        if self.shared.stop.requested() {
+            return Vec::new();
+        }
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let dead = threads.iter().filter(|thread| thread.is_finished());
+        dead.map(|thread| thread.thread().name().unwrap_or("?").to_owned()).collect()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop(Duration::from_secs(5));
+    }
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Now, ns since 1970.
+fn now_ns() -> u64 {
+    u64::try_from(now().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Now, ms since 1970.
+pub(crate) fn now_ms() -> i64 {
+    i64::try_from(now().as_millis()).unwrap_or(i64::MAX)
 }

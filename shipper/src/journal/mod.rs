@@ -37,3 +37,42 @@ impl Default for JournalConfig {
         }
     }
 }
+
+pub mod layout;
+mod meta;
+mod reader;
+mod recover;
+mod segments;
+mod writer;
+
+pub use meta::Meta;
+pub use reader::{Read, Reader};
+pub use segments::{Segments, Watermark};
+pub use writer::{Appended, Journal, NewRecord, Opened};
+
+/// What can go wrong with the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The cap is reached: nothing may be drained before a sink moves on.
+    #[error("the journal is at its cap of {0} bytes; a sink is behind: see `tusk status`")]
+    AtCap(u64),
+    /// The disk refused.
+    #[error("journal: {0}")]
+    Disk(#[from] std::io::Error),
+    /// The lsn asked for was deleted already.
+    #[error("lsn {wanted} is no longer in the journal, which starts at {start}")]
+    Reclaimed {
+        /// What was asked for.
+        wanted: u64,
+        /// What is there.
+        start: u64,
+    },
+    /// A file is not what it should be.
+    #[error("{path}: {problem}")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+}

@@ -1,5 +1,13 @@
 //! Quarantine: one bounded local store of every rejected event, grouped by (code, event, SDK version).
 
+mod doors;
+mod item;
+mod log;
+mod redrive;
+mod store;
+
+pub use doors::Quarantine;
+
 use crate::tap::TapCode;
 use serde::{Deserialize, Serialize};
 
@@ -98,46 +106,4 @@ pub struct RedriveReport {
     pub already_decided: u64,
     /// Codes that still stand in the way.
     pub codes: std::collections::BTreeMap<String, u64>,
-}
-
-/// The quarantine's doors for the command line and the console. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Quarantine {}
-
-impl Quarantine {
-    /// Open events by group, most first; at most 10,000 groups.
-    ///
-    /// # Errors
-    /// A sentence: the store cannot be read.
-    pub fn list(&self, filter: &Filter) -> Result<Vec<Group>, String> {
-        let _ = filter;
-        Ok(Vec::new())
-    }
-
-    /// Open events, newest first, at most `limit`.
-    ///
-    /// # Errors
-    /// A sentence: the store cannot be read.
-    pub fn show(&self, filter: &Filter, limit: usize) -> Result<Vec<Item>, String> {
-        let _ = (filter, limit);
-        Ok(Vec::new())
-    }
-
-    /// Checks matching events again with today's keys, tokens and rules and offers what passes to the sinks; at most `limit`.
-    ///
-    /// # Errors
-    /// A sentence: the store cannot be read or the journal cannot take the records.
-    pub fn redrive(&self, filter: &Filter, limit: usize) -> Result<RedriveReport, String> {
-        let _ = (filter, limit);
-        Ok(RedriveReport::default())
-    }
-
-    /// Gives matching events up; returns how many.
-    ///
-    /// # Errors
-    /// A sentence: the store cannot be read or the journal cannot take the records.
-    pub fn discard(&self, filter: &Filter, limit: usize) -> Result<u64, String> {
-        let _ = (filter, limit);
-        Ok(0)
-    }
 }

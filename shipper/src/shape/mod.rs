@@ -1,5 +1,8 @@
 //! What a stored event looks like to a reader: the SDK's bytes, with what the server knows spliced in.
 
+pub mod encode;
+pub mod members;
+
 use serde::{Deserialize, Serialize};
 
 /// Form of a value in files and topics.

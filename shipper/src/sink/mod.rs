@@ -1,9 +1,20 @@
 //! Sinks: where events go. A sink delivers closed ranges and says what the target will never take; it does not choose, retry or
 //! count. A new sink = one file in this folder + one word in the list below.
 
-use serde::{Deserialize, Serialize};
+pub mod runner;
 
-/// The list: each word is a module with `pub struct Config`, a table `[sink.<word>]` and a metric label.
+use crate::disk::Disk;
+use crate::facts::{Fact, FactsFiles};
+use crate::journal::Segments;
+use crate::ledger::Audit;
+use crate::range::{Passed, RangeError, RangeReader, Shown};
+use crate::state::State;
+use crate::zone::Zone;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The list: each word is a module with `pub struct Config: SinkConfig`, a table `[sink.<word>]` and a metric label.
 macro_rules! sinks {
     ($($name:ident),+ $(,)?) => {
         $(pub mod $name;)+
@@ -17,7 +28,198 @@ macro_rules! sinks {
                 pub $name: $name::Config,
             )+
         }
+
+        impl SinksConfig {
+            /// Every sink there is, with its settings, in the order of the list.
+            #[must_use]
+            pub fn all(&self) -> Vec<(&'static str, &dyn SinkConfig)> {
+                vec![$((stringify!($name), &self.$name as &dyn SinkConfig)),+]
+            }
+        }
     };
 }
 
 sinks! { file }
+
+/// What the loop needs to know of any sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Common {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Whether it may hold the journal up to its cap rather than be parked.
+    pub required: bool,
+    /// Where an optional one is parked; 0 = half of the journal's cap.
+    pub lag_bytes_max: u64,
+    /// A range is closed at this many journal bytes …
+    pub range_bytes_max: u64,
+    /// … or at this age.
+    pub range_age_ms_max: u64,
+    /// Where a new one starts.
+    pub start: Start,
+}
+
+/// Where a sink starts that has no state yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// With the oldest record kept.
+    #[default]
+    Oldest,
+    /// With the next record.
+    Now,
+}
+
+/// What a sink is given when it opens.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The file system.
+    pub disk: Arc<dyn Disk>,
+    /// The data folder.
+    pub data: PathBuf,
+    /// `<name>-<epoch>`.
+    pub node: String,
+    /// The journal's zone.
+    pub zone: Zone,
+}
+
+/// Settings of one sink.
+pub trait SinkConfig {
+    /// What the loop needs.
+    fn common(&self) -> Common;
+    /// Settings that contradict each other or are out of range, as (setting, what to write instead).
+    fn problems(&self) -> Vec<(String, String)>;
+    /// Opens the sink; looks at the target, sends nothing.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    fn open(&self, context: &Context) -> Result<Box<dyn Sink>, String>;
+    /// Reads the target back and compares identities with the facts.
+    ///
+    /// # Errors
+    /// A sentence: the target cannot be read.
+    fn audit(&self, context: &AuditContext) -> Result<Audit, String>;
+}
+
+/// What an audit is given.
+#[derive(Clone, Debug)]
+pub struct AuditContext {
+    /// The file system.
+    pub disk: Arc<dyn Disk>,
+    /// The data folder.
+    pub data: PathBuf,
+    /// `<name>-<epoch>`.
+    pub node: String,
+    /// The sink's word in the list.
+    pub name: String,
+    /// The journal.
+    pub segments: Arc<Segments>,
+    /// The facts.
+    pub facts: Arc<FactsFiles>,
+    /// The sink's state: what it says it delivered is checked.
+    pub state: State,
+}
+
+/// A durable target. One thread owns each sink, so methods block and take `&mut self`.
+pub trait Sink: Send {
+    /// Where it delivers to, in words: a changed target under an old name is refused.
+    fn target(&self) -> String;
+
+    /// Delivers a closed range and returns when it is durable at the target. May be called again with a range it delivered already,
+    /// never with another one that overlaps it: what is there from a former try is not delivered twice.
+    ///
+    /// # Errors
+    /// [`DeliverError::Unavailable`] if the fate of any event is unknown: the loop offers the same range again.
+    /// [`DeliverError::Stop`] if a person has to look.
+    fn deliver(&mut self, range: &mut Range<'_>) -> Result<Receipt, DeliverError>;
+
+    /// Tells partitions apart: a range never spans more than [`Sink::partitions_max`] of them.
+    fn partition(&mut self, fact: &Fact) -> u64 {
+        let _ = fact;
+        0
+    }
+
+    /// Partitions of one range at most.
+    fn partitions_max(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Called about each second between deliveries, for what depends on time alone. `closed_ms`: everything received before is
+    /// delivered.
+    ///
+    /// # Errors
+    /// As [`Sink::deliver`].
+    fn tick(&mut self, now_ms: i64, closed_ms: i64) -> Result<(), DeliverError> {
+        let _ = (now_ms, closed_ms);
+        Ok(())
+    }
+}
+
+/// A closed range under delivery.
+#[derive(Debug)]
+pub struct Range<'r> {
+    /// First lsn.
+    pub from: u64,
+    /// First lsn not in it.
+    pub to: u64,
+    reader: &'r mut RangeReader,
+    passed: Passed,
+}
+
+impl Range<'_> {
+    /// Shows its events in order; may be called more than once, with the same result.
+    ///
+    /// # Errors
+    /// The journal's, or the visitor's.
+    pub fn read(
+        &mut self,
+        visit: &mut dyn FnMut(&Shown<'_>) -> std::io::Result<()>,
+    ) -> Result<Passed, RangeError> {
+        self.passed = self.reader.read(self.from, self.to, visit)?;
+        Ok(self.passed)
+    }
+}
+
+/// What became of a range.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Events at the target now.
+    pub delivered: u64,
+    /// Events left out as duplicates.
+    pub deduplicated: u64,
+    /// Events the target will never take, with the reason; they go to quarantine before the cursor passes.
+    pub refused: Vec<Refused>,
+}
+
+/// An event a target will never take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its identity: lsn …
+    pub lsn: u64,
+    /// … and index.
+    pub index: u32,
+    /// What the target said.
+    pub reason: String,
+}
+
+/// Why a range was not delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// Try again later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Trying again cannot help.
+    #[error("{0}")]
+    Stop(String),
+}
+
+impl From<std::io::Error> for DeliverError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<RangeError> for DeliverError {
+    fn from(error: RangeError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}

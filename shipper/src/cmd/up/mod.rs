@@ -25,7 +25,6 @@ use super::tail::row::{Layout, Row};
 use crate::Fail;
 use crate::cli::{Common, Up};
 use crate::config::{Config, Loaded, load};
-use crate::control::client::connect;
 use crate::daemon::Daemon;
 use crate::lang::{self, pick};
 use crate::log::{self, Level};
@@ -49,8 +48,6 @@ struct Plan {
     tls: Option<tls::Files>,
     lang: Lang,
     paint: Paint,
-    /// Columns of the terminal, if it is one.
-    columns: Option<usize>,
 }
 
 impl Plan {
@@ -99,19 +96,13 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     let level = log::init(log_config);
     let signals = signals(&[SIGTERM, SIGINT])?;
 
-    if connect(&loaded.config.socket()).is_ok() {
-        return Err(Fail::new(format!(
-            "{} is in use by a running tusk: stop it first, or give this one its own folder (--data, make run DATA=)",
-            data.display()
-        )));
-    }
     let user = place::user()?;
     place::folder(&data, user.as_ref())?;
-    if nginx::stop_leftover(&data) > 0 {
+    if let Some(pid) = nginx::stop_leftover(&data) {
         let text = pick(
             lang,
-            "上次留下的 nginx 已停止；它收下的数据都在",
-            "stopped an nginx left by an earlier run; what it took is kept",
+            format!("上次留下的 nginx（pid {pid}）已停止；它收下的数据都在"),
+            format!("stopped an nginx (pid {pid}) left by an earlier run; what it took is kept"),
         );
         eprintln!("{text}");
     }
@@ -120,15 +111,7 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     loaded.config.listen = place::free(arguments.console, lang)?;
     let lan = if arguments.lan { place::lan_address(lang) } else { None };
     let tls = if arguments.tls { Some(tls::files(&data, listen, lan)?) } else { None };
-    let plan = Plan {
-        data,
-        address,
-        lan,
-        tls,
-        lang,
-        paint: Paint::for_stdout(),
-        columns: term::columns(),
-    };
+    let plan = Plan { data, address, lan, tls, lang, paint: Paint::for_stdout() };
 
     let conf = nginx::Conf { module: &module, user: user.as_ref(), plan: &plan };
     nginx::write(&conf)?;
@@ -137,7 +120,7 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     let events = daemon.engine.tap(TAP_EVENTS);
     let mut nginx = Nginx::start(&nginx, &plan.data, plan.address)?;
 
-    let layout = Layout::new(lang, plan.columns, plan.paint);
+    let layout = Layout::new(lang, term::columns(), plan.paint);
     let mut text = banner::text(&plan, daemon.config.listen);
     text += &layout.head();
     let shown = put(&text)? && follow(&plan, &daemon, &mut nginx, &events, &signals, &layout)?;

@@ -1,0 +1,94 @@
+//! The threads: one drains, one decides, one per sink delivers.
+
+use super::shared::Shared;
+use crate::facts::pass::FactsPass;
+use crate::sink::runner::{Runner, Step};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// State is written down at the latest after so much journal …
+const SNAPSHOT_BYTES: u64 = 256 << 20;
+/// … or so long, if anything came.
+const SNAPSHOT_AGE: Duration = Duration::from_secs(60);
+/// Longest sleep of a thread that waits for a watermark.
+const SLEEP: Duration = Duration::from_millis(500);
+
+/// The facts pass until the end of the journal after a stop.
+pub(super) fn facts(mut pass: FactsPass, shared: &Arc<Shared>) {
+    let mut snapshot = Instant::now();
+    let mut broken = false;
+    loop {
+        // In this order: what the drain committed last must be seen before its end is believed.
+        let stopping = shared.stop.is_drain_done();
+        let durable = shared.segments.durable().get();
+        let done = if broken { pass.restore().map(|()| true) } else { pass.step(durable) };
+        match done {
+            Ok(more) => {
+                broken = false;
+                shared.set_problem("facts", None);
+                note(&pass, shared);
+                let behind = pass.log().end_lsn() - pass.snapshot_lsn();
+                if behind >= SNAPSHOT_BYTES || (behind > 0 && snapshot.elapsed() >= SNAPSHOT_AGE) {
+                    snapshot = Instant::now();
+                    if let Err(error) = pass.snapshot() {
+                        shared.warn("facts", &format!("snapshot: {error}"));
+                    }
+                    note(&pass, shared);
+                }
+                if more {
+                    continue;
+                }
+                if stopping {
+                    break;
+                }
+                shared.segments.durable().wait_beyond(durable, SLEEP);
+            }
+            Err(error) => {
+                broken = true;
+                shared.set_problem("facts", Some(error.to_string()));
+                if stopping && shared.stop.is_late() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+    }
+    if pass.log().end_lsn() > pass.snapshot_lsn() && pass.snapshot().is_err() {
+        shared.warn("facts", "no snapshot at the end; the next start replays a little more");
+    }
+    shared.stop.facts_done();
+    shared.facts.decided().wake();
+}
+
+fn note(pass: &FactsPass, shared: &Shared) {
+    let (keys, evicted) = pass.window();
+    shared.dedup_keys.store(keys, Ordering::Relaxed);
+    shared.dedup_evicted.store(evicted, Ordering::Relaxed);
+    shared.snapshot_lsn.store(pass.snapshot_lsn(), Ordering::Relaxed);
+}
+
+/// One sink until it delivered everything after a stop, or the deadline.
+pub(super) fn sink(mut runner: Runner, shared: &Arc<Shared>) {
+    loop {
+        let decided = shared.facts.decided().get();
+        let stopping = shared.stop.is_facts_done();
+        let closed = shared.looks().closed;
+        let step = runner.step(super::now_ms(), stopping, closed);
+        if stopping && (runner.done() >= decided || shared.stop.is_late()) {
+            return;
+        }
+        match step {
+            Step::Delivered => {}
+            Step::Idle(ms) => {
+                shared.facts.decided().wait_beyond(decided, Duration::from_millis(ms));
+            }
+            Step::Retry(ms) if stopping => {
+                std::thread::sleep(Duration::from_millis(ms.min(200)));
+            }
+            Step::Retry(ms) => shared.stop.sleep(Duration::from_millis(ms)),
+            // Only a restart, after a person looked, tries again.
+            Step::Stopped => return,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Opens what was kept unopened: sealed requests in the facts pass, quarantined requests when they are re-driven. The same
+//! `event::accept` as at the edge, without its private-key budget.
+
+use crate::journal::layout::Header;
+use event::record::{Builder, CodeRef, Entry, Record, Span, Verdict, flag, meta};
+use event::{Config, Project, Scratch, is_name};
+
+/// Opens requests.
+pub struct Opener {
+    config: Config,
+    scratch: Scratch,
+}
+
+impl std::fmt::Debug for Opener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opener").finish_non_exhaustive()
+    }
+}
+
+impl Opener {
+    /// Opens with these keys, projects and limits. The budgets of the edge are taken out: here there is time.
+    #[must_use]
+    pub fn new(mut config: Config) -> Self {
+        config.seal = false;
+        config.key_ops_per_s = u32::MAX;
+        config.rejected_bytes_per_s = 0;
+        Self { config, scratch: Scratch::new() }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The payload a sealed record turns into: its events, decided; or one rejected entry that holds the request.
+    pub fn open(&mut self, header: &Header, payload: &[u8]) -> Vec<u8> {
+        let record = Record::parse(payload).unwrap_or_default();
+        let opened = self.raw(record.raw, &record, header.recv_ns);
+        opened.unwrap_or_else(|| unreadable(&record, header.recv_ns))
+    }
+
+    /// Decides a raw request again; `None` if it holds nothing or is no HTTP request.
+    pub fn raw(&mut self, raw: &[u8], record: &Record<'_>, recv_ns: u64) -> Option<Vec<u8>> {
+        let parsed = event::http::parse(raw).ok()?;
+        let request = parsed.request(record.meta(meta::IP), recv_ns);
+        self.decide(&request, record)
+    }
+
+    /// Decides a request; `record` tells the project of the location it came through.
+    pub fn decide(&mut self, request: &event::Request<'_>, record: &Record<'_>) -> Option<Vec<u8>> {
+        let mut config = self.config.clone();
+        let through = record.meta(meta::PROJECT);
+        let through = std::str::from_utf8(through).ok().filter(|name| is_name(name.as_bytes()));
+        let mut request = *request;
+        let mut query = Vec::new();
+        match (&config.project, through) {
+            // Any name is legal, but a request that names none belongs to its location's, not to `default`.
+            (Project::Any, Some(name)) => {
+                query.extend_from_slice(request.query);
+                query.extend_from_slice(b"&project=");
+                query.extend_from_slice(name.as_bytes());
+                request.query = query.strip_prefix(b"&").unwrap_or(&query);
+            }
+            (Project::Named(_), Some(name)) => config.project = Project::Named(name.into()),
+            (_, None) => {}
+        }
+        let accepted = event::accept(&request, &config, &mut self.scratch);
+        accepted.store.is_some().then(|| accepted.payload())
+    }
+}
+
+/// A record whose request cannot be read back: kept whole, as one rejected event, like at the edge.
+fn unreadable(record: &Record<'_>, recv_ns: u64) -> Vec<u8> {
+    let mut builder = Builder::default();
+    for id in [meta::PROJECT, meta::IP, meta::USER_AGENT, meta::PATH] {
+        builder.meta(id, record.meta(id), 1024);
+    }
+    builder.entry(&Entry {
+        json: Span::default(),
+        verdict: Verdict::Rejected,
+        kind: 0,
+        flags: flag::NOT_OBJECT,
+        codes: 1,
+        time_ms: (recv_ns / 1_000_000).cast_signed(),
+        sent_ms: i64::MIN,
+        dup_key: 0,
+        event: Span::default(),
+        id: Span::default(),
+        project: Span::default(),
+        lib: Span::default(),
+        lib_version: Span::default(),
+        app_version: Span::default(),
+    });
+    builder.code(CodeRef { index: 0, code: *b"X001", pointer: b"", detail: b"" });
+    builder.payload(record.raw)
+}

@@ -1,0 +1,244 @@
+//! Writing an event in its shape. The bytes in the middle are the SDK's, untouched.
+
+use super::Shape;
+use super::members::{Members, names};
+use crate::facts::flag;
+use crate::range::EventView;
+use event::record::{self, meta};
+
+/// Top-level names the flat shape owns; a client's are cut out.
+const FLAT_NAMES: [&str; 8] =
+    ["recv_time", "ip", "user_agent", "_node", "_lsn", "_index", "_codes", "_server"];
+/// Record types 1 to 4 are events of a user; only they get `$ip`, a profile's properties are the user's own.
+const LAST_EVENT_KIND: u8 = 4;
+
+/// Encodes events of one node. What events of a request share is escaped once per record.
+#[derive(Debug)]
+pub struct Encoder {
+    shape: Shape,
+    node: String,
+    epoch: String,
+    record_lsn: Option<u64>,
+    project: Vec<u8>,
+    ip: Vec<u8>,
+    user_agent: Vec<u8>,
+    codes: Vec<[u8; 4]>,
+}
+
+impl Encoder {
+    /// An encoder for `node` (`<name>-<epoch>`).
+    #[must_use]
+    pub fn new(shape: Shape, node: &str) -> Self {
+        Self {
+            shape,
+            node: node.to_owned(),
+            epoch: node.rsplit('-').next().unwrap_or_default().to_owned(),
+            record_lsn: None,
+            project: Vec::new(),
+            ip: Vec::new(),
+            user_agent: Vec::new(),
+            codes: Vec::new(),
+        }
+    }
+
+    /// Appends the event, without a line end. Returns the number of bytes.
+    pub fn encode(&mut self, event: &EventView<'_>, out: &mut Vec<u8>) -> usize {
+        let before = out.len();
+        match self.shape {
+            Shape::Bare => out.extend_from_slice(event.json),
+            Shape::Server => {
+                self.share(event);
+                self.server(event, out);
+            }
+            Shape::Flat => {
+                self.share(event);
+                self.flat(event, out);
+            }
+        }
+        out.len() - before
+    }
+
+    fn share(&mut self, event: &EventView<'_>) {
+        if self.record_lsn == Some(event.fact.lsn) {
+            return;
+        }
+        self.record_lsn = Some(event.fact.lsn);
+        for (buffer, id) in [
+            (&mut self.project, meta::PROJECT),
+            (&mut self.ip, meta::IP),
+            (&mut self.user_agent, meta::USER_AGENT),
+        ] {
+            buffer.clear();
+            string(event.record.meta(id), buffer);
+        }
+    }
+
+    /// Codes of the event, of its request, and D001; each once.
+    fn gather_codes(&mut self, event: &EventView<'_>, extra: Option<[u8; 4]>) {
+        self.codes.clear();
+        let duplicate = event.fact.has(flag::DUPLICATE).then_some(*b"D001");
+        let own = event.codes.iter().chain(event.request_codes).map(|code| code.code);
+        for code in own.chain(duplicate).chain(extra) {
+            if !self.codes.contains(&code) {
+                self.codes.push(code);
+            }
+        }
+    }
+
+    fn write_codes(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        for (i, code) in self.codes.iter().enumerate() {
+            out.extend_from_slice(if i == 0 { b"\"" } else { b",\"" });
+            out.extend(code.iter().filter(|byte| byte.is_ascii_alphanumeric()));
+            out.push(b'"');
+        }
+        out.push(b']');
+    }
+
+    fn server(&mut self, event: &EventView<'_>, out: &mut Vec<u8>) {
+        open_end(event.json, out);
+        out.extend_from_slice(b"\"_server\":{\"node\":\"");
+        out.extend_from_slice(self.node.as_bytes());
+        out.extend_from_slice(b"\",\"lsn\":");
+        number(event.lsn, out);
+        out.extend_from_slice(b",\"index\":");
+        number(event.index, out);
+        out.extend_from_slice(b",\"recv_time\":");
+        signed(event.recv_ms, out);
+        out.extend_from_slice(b",\"project\":");
+        match event.entry.project.of(event.json) {
+            [] => out.extend_from_slice(&self.project),
+            name => string(name, out),
+        }
+        out.extend_from_slice(b",\"ip\":");
+        out.extend_from_slice(&self.ip);
+        out.extend_from_slice(b",\"ua\":");
+        out.extend_from_slice(&self.user_agent);
+        out.extend_from_slice(b",\"codes\":");
+        if event.codes.is_empty()
+            && event.request_codes.is_empty()
+            && !event.fact.has(flag::DUPLICATE)
+        {
+            out.extend_from_slice(b"[]");
+        } else {
+            self.gather_codes(event, None);
+            self.write_codes(out);
+        }
+        if event.fact.has(flag::CORRECTED) {
+            out.extend_from_slice(b",\"time\":");
+            signed(event.fact.time_ms, out);
+        }
+        if event.fact.has(flag::DUPLICATE) {
+            out.extend_from_slice(b",\"duplicate\":true");
+        }
+        if event.fact.session != 0 {
+            out.extend_from_slice(b",\"session\":\"");
+            out.extend_from_slice(self.epoch.as_bytes());
+            out.extend_from_slice(format!("-{:x}", event.fact.session).as_bytes());
+            out.push(b'"');
+        }
+        out.extend_from_slice(b"}}");
+    }
+
+    fn flat(&mut self, event: &EventView<'_>, out: &mut Vec<u8>) {
+        let json = event.json;
+        let start = out.len();
+        out.push(b'{');
+        let (mut has_project, mut cut) = (false, false);
+        for member in Members::new(json, 0) {
+            let name = &json[member.name.clone()];
+            if FLAT_NAMES.iter().any(|owned| names(name, owned)) {
+                cut = true;
+                continue;
+            }
+            has_project |= names(name, "project");
+            if out.len() > start + 1 {
+                out.push(b',');
+            }
+            out.push(b'"');
+            out.extend_from_slice(name);
+            out.extend_from_slice(b"\":");
+            let value = &json[member.value.clone()];
+            if names(name, "properties") && self.gets_ip(event, value) {
+                open_end(value, out);
+                out.extend_from_slice(b"\"$ip\":");
+                out.extend_from_slice(&self.ip);
+                out.push(b'}');
+            } else {
+                out.extend_from_slice(value);
+            }
+        }
+        if out.len() > start + 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"recv_time\":");
+        signed(event.recv_ms, out);
+        if !has_project {
+            out.extend_from_slice(b",\"project\":");
+            out.extend_from_slice(&self.project);
+        }
+        out.extend_from_slice(b",\"ip\":");
+        out.extend_from_slice(&self.ip);
+        out.extend_from_slice(b",\"user_agent\":");
+        out.extend_from_slice(&self.user_agent);
+        out.extend_from_slice(b",\"_node\":\"");
+        out.extend_from_slice(self.node.as_bytes());
+        out.extend_from_slice(b"\",\"_lsn\":");
+        number(event.lsn, out);
+        out.extend_from_slice(b",\"_index\":");
+        number(event.index, out);
+        out.extend_from_slice(b",\"_codes\":");
+        self.gather_codes(event, cut.then_some(*b"N010"));
+        self.write_codes(out);
+        out.push(b'}');
+    }
+
+    fn gets_ip(&self, event: &EventView<'_>, properties: &[u8]) -> bool {
+        properties.first() == Some(&b'{')
+            && (1..=LAST_EVENT_KIND).contains(&event.entry.kind)
+            && event.entry.flags & record::flag::SERVER_SDK == 0
+            && self.ip.len() > 2
+            && !Members::new(properties, 0).any(|m| names(&properties[m.name], "$ip"))
+    }
+}
+
+/// Copies an object up to its last `}` and stands ready for one more member. Bytes that are no object become an empty one.
+fn open_end(json: &[u8], out: &mut Vec<u8>) {
+    match memchr::memrchr(b'}', json) {
+        Some(end) if json.trim_ascii_start().first() == Some(&b'{') => {
+            let body = json[..end].trim_ascii_end();
+            out.extend_from_slice(body);
+            if body.last() != Some(&b'{') {
+                out.push(b',');
+            }
+        }
+        _ => out.push(b'{'),
+    }
+}
+
+fn number(value: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn signed(value: i64, out: &mut Vec<u8>) {
+    number(value, out);
+}
+
+/// A JSON string of bytes that should be UTF-8; what is not is replaced by U+FFFD.
+pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for chunk in bytes.utf8_chunks() {
+        for byte in chunk.valid().bytes() {
+            match byte {
+                b'"' => out.extend_from_slice(b"\\\""),
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                0..=0x1f | 0x7f => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+                _ => out.push(byte),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    out.push(b'"');
+}

@@ -1,0 +1,241 @@
+//! Reading the files back: every identity that should be there, once, and no other.
+
+use super::Compression;
+use super::folders::range_of;
+use crate::disk::{Disk, Open};
+use crate::facts::decide::Origin;
+use crate::facts::{Fact, FactsReader, flag};
+use crate::journal::{Read, Reader};
+use crate::ledger::{Audit, IdentityRange};
+use crate::shape::Shape;
+use crate::sink::AuditContext;
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+type Identity = (u64, u32);
+
+/// Compares the files under `root` with the facts, range by range, so that memory is bounded by one range.
+pub(super) fn audit(
+    context: &AuditContext,
+    root: &Path,
+    shape: Shape,
+) -> Result<Audit, String> {
+    let say = |error: &dyn std::fmt::Display| error.to_string();
+    let mut ranges: BTreeMap<(u64, u64), Vec<PathBuf>> = BTreeMap::new();
+    find(context.disk.as_ref(), root, &context.node, &mut ranges).map_err(|e| say(&e))?;
+    let mut audit = Audit {
+        sink: context.name.clone(),
+        from_lsn: context.segments.start_lsn().min(context.state.done),
+        to_lsn: context.state.done,
+        ..Audit::default()
+    };
+    let mut at = audit.from_lsn;
+    let mut older = 0;
+    for ((from, to), files) in &ranges {
+        if *to <= audit.from_lsn {
+            older += files.len();
+            continue;
+        }
+        let pending = context.state.pending.is_some_and(|(first, _)| *from >= first);
+        if *from >= audit.to_lsn && pending {
+            audit.notes.push(format!("the range [{from},{to}) is under way"));
+            continue;
+        }
+        // Between two files there may be ranges without events for them.
+        expect(context, at, (*from).max(at), &[], &mut audit)?;
+        let mut found = Vec::new();
+        for file in files {
+            audit.files += 1;
+            identities(context.disk.as_ref(), file, shape, &mut found)
+                .map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        if shape == Shape::Bare {
+            let expected = expected(context, *from, *to)?.len() as u64;
+            audit.expected += expected;
+            audit.found += found.len() as u64;
+            if expected != found.len() as u64 {
+                audit.notes.push(format!(
+                    "[{from},{to}): {expected} events should be there, {} lines are (shape bare names no identity)",
+                    found.len()
+                ));
+            }
+        } else {
+            found.sort_unstable();
+            expect(context, *from, *to, &found, &mut audit)?;
+        }
+        at = at.max(*to);
+    }
+    expect(context, at, audit.to_lsn.max(at), &[], &mut audit)?;
+    if older > 0 {
+        audit.notes.push(format!(
+            "{older} files are older than the journal, which starts at {}; they were not checked",
+            audit.from_lsn
+        ));
+    }
+    Ok(audit)
+}
+
+/// Adds what is missing and what is too much in `[from, to)`.
+fn expect(
+    context: &AuditContext,
+    from: u64,
+    to: u64,
+    found: &[Identity],
+    audit: &mut Audit,
+) -> Result<(), String> {
+    let skipped = |lsn: u64| context.state.holes.iter().any(|(a, b)| (*a..*b).contains(&lsn));
+    let mut expected = if from < to { expected(context, from, to)? } else { Vec::new() };
+    expected.retain(|(position, _)| !skipped(*position));
+    let mut expected: Vec<Identity> = expected.into_iter().map(|(_, identity)| identity).collect();
+    expected.sort_unstable();
+    audit.expected += expected.len() as u64;
+    let (mut e, mut f) = (expected.iter().peekable(), found.iter().peekable());
+    let mut last = None;
+    loop {
+        match (e.peek(), f.peek()) {
+            (None, None) => return Ok(()),
+            (Some(want), Some(have)) if want == have => {
+                audit.found += 1;
+                last = f.next();
+                e.next();
+            }
+            (Some(want), have) if have.is_none_or(|have| want < have) => {
+                push(&mut audit.missing, **want);
+                e.next();
+            }
+            (_, Some(have)) => {
+                // Also a second copy of one that was found.
+                audit.found += u64::from(last != Some(*have));
+                push(&mut audit.surplus, **have);
+                last = f.next();
+            }
+            (Some(_), None) => {}
+        }
+    }
+}
+
+fn push(ranges: &mut Vec<IdentityRange>, identity: Identity) {
+    match ranges.last_mut() {
+        Some(last) if last.last.0 == identity.0 && last.last.1 + 1 == identity.1 => {
+            last.last = identity;
+            last.count += 1;
+        }
+        _ => ranges.push(IdentityRange { first: identity, last: identity, count: 1 }),
+    }
+}
+
+/// Positions and identities of the events of `[from, to)` that are for this sink.
+fn expected(context: &AuditContext, from: u64, to: u64) -> Result<Vec<(u64, Identity)>, String> {
+    let mut facts = FactsReader::new(Arc::clone(&context.facts), from);
+    let mut journal = Reader::new(Arc::clone(&context.segments), from).with_window(64 << 10);
+    let mut out = Vec::new();
+    let mut origin: Option<(u64, Option<Origin>)> = None;
+    while let Some(fact) = facts.next(to).map_err(|error| error.to_string())? {
+        if !fact.has(flag::KEPT) {
+            continue;
+        }
+        if !fact.has(flag::REDRIVEN) {
+            out.push((fact.lsn, (fact.lsn, fact.index)));
+            continue;
+        }
+        if origin.as_ref().is_none_or(|(lsn, _)| *lsn != fact.lsn) {
+            origin = Some((fact.lsn, origin_of(&mut journal, &fact, to)?));
+        }
+        if let Some((_, Some(origin))) = &origin
+            && origin.sink.as_ref().is_none_or(|sink| *sink == context.name)
+        {
+            out.push((fact.lsn, (origin.lsn, origin.index_of(fact.index))));
+        }
+    }
+    Ok(out)
+}
+
+fn origin_of(journal: &mut Reader, fact: &Fact, to: u64) -> Result<Option<Origin>, String> {
+    journal.seek(fact.lsn);
+    match journal.next(to).map_err(|error| error.to_string())? {
+        Read::Record { payload, .. } => Ok(Origin::find(payload)),
+        Read::Gap { .. } | Read::End => Ok(None),
+    }
+}
+
+fn find(
+    disk: &dyn Disk,
+    folder: &Path,
+    node: &str,
+    ranges: &mut BTreeMap<(u64, u64), Vec<PathBuf>>,
+) -> io::Result<()> {
+    for item in disk.list(folder)? {
+        let path = folder.join(&item.name);
+        let ours = ["project=", "dt=", "hour="].iter().any(|p| item.name.starts_with(p));
+        if item.dir && ours {
+            find(disk, &path, node, ranges)?;
+        } else if let Some(range) = range_of(&item.name, node) {
+            ranges.entry(range).or_default().push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Identities of the lines of a file; of shape bare one (0, 0) a line.
+fn identities(
+    disk: &dyn Disk,
+    path: &Path,
+    shape: Shape,
+    out: &mut Vec<Identity>,
+) -> io::Result<()> {
+    let mut lines = lines(disk, path)?;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if lines.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        out.push(match shape {
+            Shape::Bare => (0, 0),
+            Shape::Server => identity(&line, b"\"_server\":{", b"\"lsn\":", b"\"index\":")?,
+            Shape::Flat => identity(&line, b"\"_node\":", b"\"_lsn\":", b"\"_index\":")?,
+        });
+    }
+}
+
+/// The two numbers after the last `mark` of a line; we wrote them, last.
+fn identity(line: &[u8], mark: &[u8], lsn: &[u8], index: &[u8]) -> io::Result<Identity> {
+    let number = |name: &[u8], at: usize| {
+        let rest = line.get(at..)?;
+        let rest = rest.get(memchr::memmem::find(rest, name)? + name.len()..)?;
+        let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        std::str::from_utf8(rest.get(..end)?).ok()?.parse::<u64>().ok()
+    };
+    memchr::memmem::rfind(line, mark)
+        .and_then(|at| Some((number(lsn, at)?, u32::try_from(number(index, at)?).ok()?)))
+        .ok_or_else(|| io::Error::other("a line without identity: written in another shape?"))
+}
+
+/// The lines of a file, whatever its packing.
+fn lines(disk: &dyn Disk, path: &Path) -> io::Result<Box<dyn BufRead>> {
+    let file = DiskReader { file: disk.open(path, Open::Read)?, at: 0 };
+    let name = path.to_string_lossy();
+    let by = |compression: Compression| name.ends_with(compression.extension());
+    Ok(if by(Compression::Zstd) {
+        Box::new(BufReader::with_capacity(1 << 18, zstd::stream::read::Decoder::new(file)?))
+    } else if by(Compression::Gzip) {
+        Box::new(BufReader::with_capacity(1 << 18, flate2::read::MultiGzDecoder::new(file)))
+    } else {
+        Box::new(BufReader::with_capacity(1 << 18, file))
+    })
+}
+
+struct DiskReader {
+    file: Box<dyn crate::disk::DiskFile>,
+    at: u64,
+}
+
+impl io::Read for DiskReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(buf, self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
