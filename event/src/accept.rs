@@ -117,6 +117,12 @@ impl Scratch {
         Self::default()
     }
 
+    /// Private-key operations so far, for a metric.
+    #[must_use]
+    pub fn key_ops(&self) -> u64 {
+        self.opener.key_ops
+    }
+
     fn clear(&mut self) {
         self.record.clear(KEEP_BYTES);
         self.envelopes.clear(KEEP_BYTES);

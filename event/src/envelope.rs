@@ -18,6 +18,8 @@ pub(crate) struct Opener {
     plain: Vec<u8>,
     inflated: Vec<u8>,
     none: Envelopes,
+    /// Private-key operations so far.
+    pub(crate) key_ops: u64,
 }
 
 /// Private-key operations are over the budget: the request is to be kept sealed.
@@ -109,6 +111,7 @@ impl Opener {
         if config.seal && !self.budget.spend(recv_ns, config.key_ops_per_s, 1) {
             return Err(OverBudget);
         }
+        self.key_ops += 1;
         let key = crypto::unwrap(private, &ring.secret, &self.packed);
         self.cache.put(name, key);
         Ok(key)

@@ -178,7 +178,9 @@ unsafe fn answer(r: *mut ngx_http_request_t) -> Next {
         panic_when_asked(unsafe { &*r });
         worker::with(|worker| {
             // SAFETY: as above.
-            unsafe { decide(worker, r, context) }
+            let answer = unsafe { decide(worker, r, context) };
+            worker.count_key_ops();
+            answer
         })
     });
     let (answer, origin) = (decided.unwrap_or(Answer::FAILED), context.origin);
@@ -251,6 +253,9 @@ unsafe fn decide(worker: &mut Worker, r: *mut ngx_http_request_t, context: &mut 
     context.rejected = accepted.rejected;
     let answer = reply(r, &accepted);
     let counters = producer.counters();
+    if answer.tells {
+        counters.verdicts.add(1);
+    }
     let Some(kind) = accepted.store else {
         match accepted.outcome {
             Outcome::DryRun => counters.dry_runs.add(1),
@@ -325,6 +330,7 @@ fn reply(r: *mut ngx_http_request_t, accepted: &Accepted<'_>) -> Answer {
         cors,
         retry: false,
         no_store: reply.body == Body::Gif,
+        tells: matches!(reply.body, Body::Json(text) if text != b"{}"),
     }
 }
 

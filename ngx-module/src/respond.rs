@@ -24,6 +24,8 @@ pub(crate) struct Answer {
     pub(crate) retry: bool,
     /// `Cache-Control: no-store`: an image must be asked for each time.
     pub(crate) no_store: bool,
+    /// The body tells what became of the events.
+    pub(crate) tells: bool,
 }
 
 /// Headers that let a page of another origin see the answer.
@@ -52,6 +54,7 @@ impl Answer {
         cors: Cors::None,
         retry: false,
         no_store: false,
+        tells: false,
     };
 }
 

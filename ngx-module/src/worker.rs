@@ -33,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) body: Vec<u8>,
     /// Requests that wait for the journal.
     pub(crate) waiters: Waiters,
+    /// Private-key operations of `scratch` that are in the ring's sum.
+    key_ops: u64,
     /// When to try again to attach.
     attach_at_ms: ngx_msec_t,
     /// The ring is damaged: attach anew before the next request.
@@ -63,6 +65,7 @@ pub(crate) fn after_panic() {
         && let Some(worker) = slot.as_mut()
     {
         worker.scratch = Scratch::new();
+        worker.key_ops = 0;
         worker.body = Vec::new();
         worker.panics += 1;
         worker.count_panics();
@@ -76,6 +79,7 @@ impl Worker {
             producer: None,
             scratch: Scratch::new(),
             body: Vec::new(),
+            key_ops: 0,
             waiters: Waiters::new(conf, log),
             attach_at_ms: now_ms(),
             detach: false,
@@ -86,6 +90,15 @@ impl Worker {
     /// When a request may be answered 200.
     pub(crate) fn ack(&self) -> Ack {
         self.ring.ack
+    }
+
+    /// Brings the ring's sum of private-key operations up to date.
+    pub(crate) fn count_key_ops(&mut self) {
+        let now = self.scratch.key_ops();
+        if let Some(producer) = self.producer.as_ref().filter(|_| now != self.key_ops) {
+            producer.counters().key_ops.add(now - self.key_ops);
+            self.key_ops = now;
+        }
     }
 
     /// The ring is of no use any more; the next request finds another or none.

@@ -38,6 +38,7 @@ fn a_verdict_is_given_by_directive_or_for_the_projects_token() {
     secret(&dir, "tokens.toml", TOKENS);
     let conf = Conf {
         server: "tusk_tokens tokens.toml;
+            location = /metrics { tusk_metrics; }
             location /off/ { tusk on; tusk_verdict off; }
             location /asked/ { tusk on; tusk_verdict asked; }
             location /always/ { tusk on; tusk_verdict always; }"
@@ -73,6 +74,8 @@ fn a_verdict_is_given_by_directive_or_for_the_projects_token() {
         }
     }
     assert_eq!(ring::drain(&dir.ring()).len(), 9, "asking changes nothing about storing");
+    let metrics = http::get(nginx.address(), "/metrics").text();
+    assert!(metrics.contains("\ntusk_edge_verdicts_total 3\n"), "{metrics}");
 }
 
 #[test]
