@@ -8,6 +8,8 @@
 //! tried; no sink retries or counts; the process may be killed at any instruction.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod crash;
 pub mod disk;
 pub mod engine;
 pub mod facts;

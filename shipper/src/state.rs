@@ -61,6 +61,8 @@ impl State {
     /// The disk's, or a sentence about a damaged file.
     pub fn load(disk: &dyn Disk, path: &Path) -> io::Result<Option<Self>> {
         let Some(bytes) = disk::read(disk, path, 1 << 20)? else { return Ok(None) };
+        // A process that died may have renamed it without living to sync its name: a range that is tried must stay written down.
+        disk.sync_dir(disk::parent(path))?;
         let text = String::from_utf8_lossy(&bytes);
         Self::parse(&text).map(Some).ok_or_else(|| {
             io::Error::other(format!(

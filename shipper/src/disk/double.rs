@@ -508,7 +508,7 @@ mod tests {
     fn synced_bytes_and_names_survive_every_crash() {
         for seed in 0..200 {
             let disk = DoubleDisk::new(seed);
-            super::super::create_dirs(&disk, Path::new("/a/b")).unwrap();
+            super::super::create_dirs(&disk, Path::new("/a"), Path::new("/a/b")).unwrap();
             super::super::replace(&disk, Path::new("/a/b/f"), b"kept").unwrap();
             let file = disk.open(Path::new("/a/b/f"), Open::Write).unwrap();
             file.write_at(b"LOST", 0).unwrap();

@@ -166,23 +166,26 @@ pub fn read(disk: &dyn Disk, path: &Path, bytes_max: u64) -> io::Result<Option<V
     Ok(Some(bytes))
 }
 
-/// Makes `path` and whatever is missing above it, each name durable in its parent.
+/// Makes `path` and what is missing above it, and makes every name from `base` (above or equal to `path`) down to it durable, also
+/// where it was there already: a process that died may have made it without living to sync it.
 ///
 /// # Errors
 /// As the system's.
-pub fn create_dirs(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    if path.as_os_str().is_empty() {
-        return Ok(());
-    }
-    match disk.create_dir(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create_dirs(disk, parent(path))?;
-            disk.create_dir(path)?;
+pub fn create_dirs(disk: &dyn Disk, base: &Path, path: &Path) -> io::Result<()> {
+    if let Err(error) = disk.create_dir(path) {
+        if error.kind() != io::ErrorKind::NotFound {
+            return Err(error);
         }
-        Err(error) => return Err(error),
+        create_dirs(disk, base, parent(path))?;
+        disk.create_dir(path)?;
+    } else if path != base && path.starts_with(base) {
+        create_dirs(disk, base, parent(path))?;
     }
-    disk.sync_dir(parent(path))
+    match disk.sync_dir(parent(path)) {
+        // Above our base somebody else rules.
+        Err(error) if path == base && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
 }
 
 /// The folder of a file.

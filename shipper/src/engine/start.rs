@@ -30,7 +30,7 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let data = &config.data;
     let dir = data.join("journal");
-    create_dirs(disk.as_ref(), &dir).map_err(|error| at(&dir, error))?;
+    create_dirs(disk.as_ref(), data, &dir).map_err(|error| at(&dir, error))?;
     let lock = lock(data)?;
     let meta = meta(disk.as_ref(), &dir, &config)?;
     let zone = Zone::named(&meta.timezone).map_err(|problem| setting("timezone", problem))?;

@@ -17,15 +17,12 @@ const SLEEP: Duration = Duration::from_millis(500);
 /// The facts pass until the end of the journal after a stop.
 pub(super) fn facts(mut pass: FactsPass, shared: &Arc<Shared>) {
     let mut snapshot = Instant::now();
-    let mut broken = false;
     loop {
         // In this order: what the drain committed last must be seen before its end is believed.
         let stopping = shared.stop.is_drain_done();
         let durable = shared.segments.durable().get();
-        let done = if broken { pass.restore().map(|()| true) } else { pass.step(durable) };
-        match done {
+        match pass.step(durable) {
             Ok(more) => {
-                broken = false;
                 shared.set_problem("facts", None);
                 note(&pass, shared);
                 let behind = pass.log().end_lsn() - pass.snapshot_lsn();
@@ -45,7 +42,6 @@ pub(super) fn facts(mut pass: FactsPass, shared: &Arc<Shared>) {
                 shared.segments.durable().wait_beyond(durable, SLEEP);
             }
             Err(error) => {
-                broken = true;
                 shared.set_problem("facts", Some(error.to_string()));
                 if stopping && shared.stop.is_late() {
                     break;

@@ -195,6 +195,8 @@ impl FactsLog {
     /// As [`FactsLog::open`].
     pub fn restore(&mut self) -> Result<(), JournalError> {
         let files = Arc::clone(&self.files);
+        // A process that died may have made a file without living to sync its name; what is believed must be durable first.
+        files.disk.sync_dir(&files.dir)?;
         let items = files.disk.list(&files.dir)?;
         let mut list: Vec<u64> =
             items.iter().filter_map(|item| lsn_of_name(&item.name, "facts")).collect();

@@ -41,6 +41,7 @@ pub struct FactsPass {
     snapshot_lsn: u64,
     segments: Arc<Segments>,
     config: FactsConfig,
+    broken: bool,
 }
 
 impl std::fmt::Debug for FactsPass {
@@ -77,16 +78,14 @@ impl FactsPass {
             watcher,
             facts: Vec::new(),
             snapshot_lsn: 0,
+            broken: false,
         };
         pass.load()?;
         Ok(pass)
     }
 
-    /// Takes everything as it is on disk, after an error of the disk.
-    ///
-    /// # Errors
-    /// As [`FactsPass::open`].
-    pub fn restore(&mut self) -> Result<(), JournalError> {
+    /// Takes everything as it is on disk, after an error of the disk: nothing in memory may be believed then.
+    fn restore(&mut self) -> Result<(), JournalError> {
         self.log.restore()?;
         self.opened = OpenedWriter::new(Arc::clone(&self.disk), &self.dir);
         self.load()
@@ -146,17 +145,22 @@ impl FactsPass {
     /// Decides what is new below `durable`, at most a few MiB, and makes it durable. Returns whether there is more.
     ///
     /// # Errors
-    /// The disk's: nothing was published; call [`FactsPass::restore`].
+    /// The disk's: nothing was published; the next step takes everything as it is on disk first.
     pub fn step(&mut self, durable: u64) -> Result<bool, JournalError> {
+        if self.broken {
+            self.restore()?;
+        }
+        // Until all of it went well.
+        self.broken = true;
         let from = self.log.end_lsn();
-        let limit = durable;
-        let done = self.gather(from, limit);
+        let done = self.gather(from, durable);
         let done = done.and_then(|()| {
             self.opened.sync()?;
             Ok(self.log.commit()?)
         });
         self.watcher.committed(done.is_ok());
         done?;
+        self.broken = false;
         Ok(self.log.end_lsn() < durable)
     }
 
@@ -208,6 +212,9 @@ impl FactsPass {
     /// # Errors
     /// The disk's; the old snapshot stands.
     pub fn snapshot(&mut self) -> Result<(), JournalError> {
+        if self.broken {
+            return Ok(());
+        }
         let lsn = self.log.end_lsn();
         let (window, sessions) = (&self.decider.window, &self.decider.sessions);
         snapshot::save(self.disk.as_ref(), &self.dir, self.epoch, lsn, window, sessions)?;

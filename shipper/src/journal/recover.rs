@@ -28,6 +28,8 @@ pub(super) fn recover(
     epoch: u32,
     known_durable: u64,
 ) -> Result<Found, JournalError> {
+    // A process that died may have renamed a segment without living to sync its name; what is believed must be durable first.
+    disk.sync_dir(dir)?;
     let (items, headers) = headers(disk, dir, epoch)?;
     let mut found =
         Found { segments: Vec::new(), positions: BTreeMap::new(), end_lsn: 0, torn_bytes: 0 };

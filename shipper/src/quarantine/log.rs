@@ -178,6 +178,10 @@ impl Log {
         self.last_position = None;
         self.counts = Counts::default();
         let items = self.disk.list(&self.dir)?;
+        if !items.is_empty() {
+            // Names a process made and did not live to sync.
+            self.disk.sync_dir(&self.dir)?;
+        }
         let mut firsts: Vec<u64> =
             items.iter().filter_map(|item| lsn_of_name(&item.name, "q")).collect();
         firsts.sort_unstable();
@@ -322,7 +326,7 @@ impl Log {
     }
 
     fn begin(&mut self, first: u64) -> io::Result<()> {
-        disk::create_dirs(self.disk.as_ref(), &self.dir)?;
+        disk::create_dirs(self.disk.as_ref(), disk::parent(&self.dir), &self.dir)?;
         let mut header = Vec::with_capacity(HEADER);
         header.extend_from_slice(MAGIC);
         header.extend_from_slice(&VERSION.to_le_bytes());

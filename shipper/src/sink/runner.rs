@@ -447,7 +447,7 @@ fn first(parts: &Parts, target: String, path: &Path) -> Result<State, String> {
         state.sums.skipped = below.kept + below.redriven;
         state.holes.push((0, start));
     }
-    disk::create_dirs(parts.disk.as_ref(), &parts.dir).map_err(|e| e.to_string())?;
+    disk::create_dirs(parts.disk.as_ref(), &parts.dir, &parts.dir).map_err(|e| e.to_string())?;
     state.save(parts.disk.as_ref(), path).map_err(|e| e.to_string())?;
     Ok(state)
 }

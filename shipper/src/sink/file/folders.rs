@@ -55,7 +55,7 @@ impl Folders {
             self.looked.clear();
         }
         if !self.made.contains(folder) {
-            disk::create_dirs(self.disk.as_ref(), folder)?;
+            disk::create_dirs(self.disk.as_ref(), &self.root, folder)?;
             self.made.insert(folder.to_path_buf());
         }
         if let Some(open) = &mut self.open {
