@@ -214,6 +214,9 @@ fn a_file_truncated_while_in_use_closes_it() {
         for _ in 0..3 {
             assert_eq!(producer.push(&meta(), &[b"z"]), Err(PushError::Closed));
         }
+        drop(producer);
+        consumer.refresh().unwrap();
+        assert!(drain_past_damage(&mut consumer).is_empty(), "length {length}: read twice");
     }
 }
 
@@ -282,6 +285,43 @@ fn a_tail_set_back_closes_the_ring_until_a_reload() {
     drop((producer, bystander));
     consumer.refresh().unwrap();
     assert_eq!(drain_past_damage(&mut consumer), [b"e"]);
+}
+
+/// The reader saw it first: a worker that has written nothing yet could not.
+#[test]
+fn a_reader_that_finds_the_tail_set_back_closes_the_ring() {
+    let dir = Dir::new();
+    dir.prepare(SIZE_BYTES_MIN);
+    let (mut producer, mut consumer) = (dir.producer(), dir.consumer());
+    let mut bystander = dir.producer();
+    let ends = [b"a", b"b"].map(|payload| producer.push(&meta(), &[payload]).unwrap().end);
+    assert_eq!(drain_past_damage(&mut consumer).len(), 2);
+    let file = File::options().write(true).open(&dir.rings()[0]).unwrap();
+    for at in [HEAD, DURABLE, TAIL] {
+        file.write_all_at(&ends[0].to_le_bytes(), at).unwrap();
+    }
+    assert!(drain_past_damage(&mut consumer).is_empty());
+    assert_eq!(consumer.take_problems().len(), 1);
+    assert_eq!(bystander.push(&meta(), &[b"c"]), Err(PushError::Closed));
+}
+
+#[test]
+fn a_gap_in_a_ring_without_a_header_is_reported_with_its_place() {
+    let sample = sample();
+    fs::write(&sample.path, &sample.bytes).unwrap();
+    let file = File::options().write(true).open(&sample.path).unwrap();
+    file.write_all_at(&[0xff; 8], 0).unwrap();
+    // The smallest gap: one header without a payload.
+    file.write_all_at(&[0xff; 32], sample.records[1].1.start).unwrap();
+    let mut consumer = sample.dir.consumer();
+    let head = u64::from_le_bytes(*sample.bytes[HEAD as usize..].first_chunk().unwrap());
+    let generation = consumer.generations().next().unwrap().generation;
+    consumer.release(generation, head);
+    let mut batch = Batch::new();
+    let outcome = consumer.read(&mut batch, usize::MAX).unwrap();
+    assert_eq!((outcome.records, outcome.damaged_bytes), (11, 32));
+    let before = batch.records().next().unwrap().end;
+    assert_eq!(batch.gaps(), [Gap { generation, from: before, to: before + 32 }]);
 }
 
 #[test]
