@@ -6,7 +6,7 @@ use crate::decode::form::Params;
 use crate::decode::gunzip::{self, Gunzip};
 use crate::decode::url::{self, Plus};
 use crate::decode::value::{self, Buffers, Packing};
-use crate::decode::{crc, value::Text};
+use crate::decode::{body, crc, value::Text};
 use crate::envelope::{Opener, unopened};
 use crate::record::{Builder, CodeRef, Kind, meta};
 use crate::reply::{self, Reply};
@@ -128,7 +128,10 @@ impl Scratch {
         self.envelopes.clear(KEEP_BYTES);
         self.opener.trim(KEEP_BYTES);
         self.buffers.trim(KEEP_BYTES);
-        for buffer in [&mut self.body, &mut self.text, &mut self.raw, &mut self.reply] {
+        let [project, token] = &mut self.names;
+        for buffer in
+            [&mut self.body, project, token, &mut self.text, &mut self.raw, &mut self.reply]
+        {
             buffer.clear();
             buffer.shrink_to(KEEP_BYTES);
         }
@@ -257,11 +260,10 @@ fn open(request: &Request<'_>, config: &Config, scratch: &mut Scratch) -> Opened
                     request.body.is_empty() || memchr::memchr(b'=', request.body).is_some();
                 fail(if is_form { Code::E101 } else { Code::E108 }, record);
             }
-            let crc = crc_of(&asked.params);
             let mut left = limits.inflated_bytes_max;
             while let Some((name, raw, encoded)) = values.next() {
                 transport[1] = name;
-                let options = value::Options { encoded, crc, inflated_bytes_max: left };
+                let options = value::Options { encoded, crc: values.crc, inflated_bytes_max: left };
                 let opened = value::open(raw, options, gunzip, buffers);
                 let read = opened.and_then(|text| {
                     transport[2] = text.packing as u8;
@@ -346,17 +348,20 @@ fn is_handshake(request: &Request<'_>, asked: &Asked<'_>) -> bool {
 /// The values to open, in order: name for TRANSPORT, bytes, whether they are percent-encoded.
 struct Values<'a> {
     list: [Option<(u8, &'a [u8], bool)>; 2],
+    crc: Option<i32>,
 }
 
 impl<'a> Values<'a> {
     fn of(asked: &Asked<'a>, text: &'a mut Vec<u8>) -> Self {
         if let Some(json) = asked.json {
-            return Self { list: crate::decode::body::values(json, text) };
+            let body = body::read(json, text);
+            return Self { list: body.values, crc: body.crc.or_else(|| crc_of(&asked.params)) };
         }
         let value = |name, raw: Option<&'a [u8]>| {
             raw.filter(|raw| !raw.is_empty()).map(|raw| (name, raw, true))
         };
-        Self { list: [value(b'l', asked.params.data_list), value(b'd', asked.params.data)] }
+        let list = [value(b'l', asked.params.data_list), value(b'd', asked.params.data)];
+        Self { list, crc: crc_of(&asked.params) }
     }
 
     fn is_empty(&self) -> bool {

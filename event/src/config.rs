@@ -107,7 +107,7 @@ pub struct Config {
     pub verdict: VerdictMode,
     /// Over the private-key budget: keep the request sealed (edge) instead of opening it all the same (shipper, command line).
     pub seal: bool,
-    /// Private-key operations a worker may do per second; above it requests are sealed. 200: about 0.2 s of CPU with RSA-2048.
+    /// Private-key operations a worker may do per second; above it requests are sealed. 200: about 60 ms of CPU with RSA-2048.
     pub key_ops_per_s: u32,
     /// Raw bytes of rejected requests a worker may keep per second; 0 = no bound. 1 MiB.
     pub rejected_bytes_per_s: u32,

@@ -293,15 +293,8 @@ fn ec(text: &str) -> Result<EcSecret, String> {
 }
 
 fn sm2(text: &str) -> Result<EcSecret, String> {
-    const FORM: &str = "an SM2 private key is 64 hex digits (or a PEM of curve SM2)";
-    if text.starts_with("-----BEGIN") {
-        let key = pem(text)?.ec_key().map_err(|_| FORM.to_owned())?;
-        if key.group().curve_name() != Some(Nid::SM2) {
-            return Err(FORM.to_owned());
-        }
-        return secret(Nid::SM2, key.private_key().to_owned().map_err(|e| e.to_string())?);
-    }
-    if text.len() > 66 || text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+    const FORM: &str = "an SM2 private key is 64 hex digits";
+    if text.len() > 64 || text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(FORM.to_owned());
     }
     secret(Nid::SM2, BigNum::from_hex_str(text).map_err(|_| FORM.to_owned())?)
@@ -327,5 +320,116 @@ fn secret(curve: Nid, mut scalar: BigNum) -> Result<EcSecret, String> {
             Ok(EcSecret { group, scalar })
         }
         _ => Err("the private key is not in the curve's range".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pem(key: &PKey<Private>) -> String {
+        String::from_utf8(key.private_key_to_pem_pkcs8().unwrap()).unwrap()
+    }
+
+    fn rsa_pem(bits: u32) -> String {
+        pem(&PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap())
+    }
+
+    fn ec_pem(curve: Nid) -> String {
+        let group = EcGroup::from_curve_name(curve).unwrap();
+        let key = openssl::ec::EcKey::generate(&group).unwrap();
+        pem(&PKey::from_ec_key(key).unwrap())
+    }
+
+    fn read(toml: &str) -> Result<KeyRing, String> {
+        KeyRing::parse(toml, &mut |file| match file {
+            "rsa.pem" => Ok(rsa_pem(2048)),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        })
+        .map_err(|error| error.to_string())
+    }
+
+    fn private(kind: &str, key: &str) -> Result<KeyRing, String> {
+        read(&format!("[[key]]\npkv = 1\ntype = \"{kind}\"\nprivate_key = \"\"\"{key}\"\"\""))
+    }
+
+    #[test]
+    fn every_kind_of_key_is_read() {
+        let scalar = "237953d4b34c38a50047df941197f0196aabf846739a88c0afba5f375f6885d5";
+        let rsa = rsa_pem(2048);
+        for (kind, key) in [
+            ("RSA+AES", &*rsa),
+            ("RSA+SM4", &*rsa),
+            ("RSA/ECB/OAEPPadding+AES", &*rsa),
+            ("EC+AES", &*ec_pem(Nid::X9_62_PRIME256V1)),
+            ("EC+AES", &*ec_pem(Nid::SECP256K1)),
+            ("SM2+SM4", scalar),
+        ] {
+            assert_eq!(private(kind, key).map(|ring| ring.len()), Ok(1), "{kind}");
+        }
+        let both = "[[key]]\npkv = 3\ntype = \"RSA+AES\"\nprivate_key_file = \"rsa.pem\"\n\
+                    [[key]]\nkey_id = 7\ntype = \"AES\"\nkey = \"MDEyMzQ1Njc4OWFiY2RlZg==\"";
+        let ring = read(both).unwrap();
+        assert!(ring.private(3).is_some() && ring.shared(7).is_some() && ring.private(7).is_none());
+    }
+
+    #[test]
+    fn a_bad_key_is_named_and_never_shown() {
+        let (rsa, ec) = (rsa_pem(2048), ec_pem(Nid::SECP384R1));
+        for (toml, want) in [
+            (
+                format!("[[key]]\npkv = 1\ntype = \"EC+AES\"\nprivate_key = \"\"\"{rsa}\"\"\""),
+                "no EC key",
+            ),
+            (
+                format!("[[key]]\npkv = 1\ntype = \"EC+AES\"\nprivate_key = \"\"\"{ec}\"\"\""),
+                "secp256r1",
+            ),
+            (
+                format!("[[key]]\npkv = 1\ntype = \"RSA+AES\"\nprivate_key = \"\"\"{ec}\"\"\""),
+                "no RSA key",
+            ),
+            (
+                format!("[[key]]\npkv = 1\ntype = \"RSA\"\nprivate_key = \"\"\"{rsa}\"\"\""),
+                "type must be",
+            ),
+            ("[[key]]\npkv = 1\ntype = \"RSA+AES\"\nprivate_key = \"SECRET\"".into(), "PEM"),
+            ("[[key]]\npkv = 1\ntype = \"SM2+SM4\"\nprivate_key = \"SECRET\"".into(), "64 hex"),
+            (
+                format!(
+                    "[[key]]\npkv = 1\ntype = \"SM2+SM4\"\nprivate_key = \"{}\"",
+                    "f".repeat(64)
+                ),
+                "range",
+            ),
+            (
+                format!(
+                    "[[key]]\npkv = 1\ntype = \"SM2+SM4\"\nprivate_key = \"{}\"",
+                    "0".repeat(64)
+                ),
+                "range",
+            ),
+            (
+                "[[key]]\npkv = 1\ntype = \"RSA+AES\"\nprivate_key_file = \"no.pem\"".into(),
+                "cannot read no.pem",
+            ),
+            ("[[key]]\npkv = 1\ntype = \"RSA+AES\"".into(), "either private_key or"),
+            ("[[key]]\npkv = 1\nkey_id = 2\ntype = \"AES\"".into(), "either pkv"),
+            ("[[key]]\nkey_id = 2\ntype = \"AES\"\nkey = \"SECRET=\"".into(), "not base64"),
+            ("[[key]]\nkey_id = 2\ntype = \"AES\"\nkey = \"QUJD\"".into(), "16, 24 or 32"),
+            ("[[key]]\npkv = 1\nprivat_key = \"SECRET\"".into(), "line 3: unknown field"),
+            ("[[key]]\npkv = SECRET".into(), "line 2"),
+            (
+                "[[key]]\nkey_id = 2\ntype = \"AES\"\nkey = \"MDEyMzQ1Njc4OWFiY2RlZg==\"\n"
+                    .repeat(2),
+                "key_id = 2: stands twice",
+            ),
+        ] {
+            let error = read(&toml).unwrap_err();
+            assert!(error.contains(want), "{want}: {error}");
+            assert!(!error.contains("SECRET") && !error.contains("BEGIN"), "{error}");
+        }
+        let ring = private("RSA+AES", &rsa).unwrap();
+        assert_eq!(format!("{ring:?}"), "KeyRing { pkv: [1], key_id: [], .. }");
     }
 }

@@ -153,20 +153,28 @@ impl Entry {
     pub const BYTES: usize = 96;
 
     fn write(&self, out: &mut Vec<u8>) {
-        put_span(out, self.json);
-        out.push(self.verdict as u8);
-        out.push(self.kind);
-        out.extend_from_slice(&self.flags.to_le_bytes());
-        out.extend_from_slice(&self.codes.to_le_bytes());
-        out.extend_from_slice(&self.time_ms.to_le_bytes());
-        out.extend_from_slice(&self.sent_ms.to_le_bytes());
-        out.extend_from_slice(&self.dup_key.to_le_bytes());
-        for span in
-            [self.event, self.id, self.project, self.lib, self.lib_version, self.app_version]
-        {
-            put_span(out, span);
+        let mut wire = [0; Self::BYTES];
+        let spans = [
+            (0, self.json),
+            (40, self.event),
+            (48, self.id),
+            (56, self.project),
+            (64, self.lib),
+            (72, self.lib_version),
+            (80, self.app_version),
+        ];
+        for (at, span) in spans {
+            wire[at..at + 4].copy_from_slice(&span.at.to_le_bytes());
+            wire[at + 4..at + 8].copy_from_slice(&span.len.to_le_bytes());
         }
-        out.extend_from_slice(&[0; 8]);
+        wire[8] = self.verdict as u8;
+        wire[9] = self.kind;
+        wire[10..12].copy_from_slice(&self.flags.to_le_bytes());
+        wire[12..16].copy_from_slice(&self.codes.to_le_bytes());
+        wire[16..24].copy_from_slice(&self.time_ms.to_le_bytes());
+        wire[24..32].copy_from_slice(&self.sent_ms.to_le_bytes());
+        wire[32..40].copy_from_slice(&self.dup_key.to_le_bytes());
+        out.extend_from_slice(&wire);
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -532,11 +540,6 @@ impl<'a> Iterator for Codes<'a> {
             detail: r.take(usize::from(detail))?,
         })
     }
-}
-
-fn put_span(out: &mut Vec<u8>, span: Span) {
-    out.extend_from_slice(&span.at.to_le_bytes());
-    out.extend_from_slice(&span.len.to_le_bytes());
 }
 
 /// At most `limit` bytes of `text`, not ending inside a UTF-8 character.

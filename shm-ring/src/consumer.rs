@@ -35,7 +35,8 @@ pub struct Consumer {
     boot: BootId,
     /// Oldest first.
     generations: Vec<Generation>,
-    newest: Option<Name>,
+    /// Generation files at the last look, oldest first, readable or not.
+    names: Vec<Name>,
     refreshed_ms: u64,
     /// A wait saw a new generation: the next read opens it at once.
     outdated: AtomicBool,
@@ -67,7 +68,7 @@ pub struct GenerationInfo {
     pub released: u64,
     /// Where the next read begins.
     pub next: u64,
-    /// End of what producers have published.
+    /// End of what producers have published, as far as it can be believed; never before `next`.
     pub tail: u64,
 }
 
@@ -122,7 +123,7 @@ impl Consumer {
             directory: path.to_path_buf(),
             boot,
             generations: Vec::new(),
-            newest: None,
+            names: Vec::new(),
             refreshed_ms: 0,
             outdated: AtomicBool::new(false),
             gone: Vec::new(),
@@ -142,10 +143,9 @@ impl Consumer {
     /// [`RingError::Io`] if the directory cannot be listed.
     pub fn refresh(&mut self) -> Result<(), RingError> {
         self.refreshed_ms = sys::coarse_ms();
-        let names = files::list(&self.directory)?;
-        self.newest = names.last().copied();
+        self.names = files::list(&self.directory)?;
         self.outdated.store(false, Ordering::Relaxed);
-        for name in names {
+        for name in self.names.clone() {
             let known = self.generations.iter().any(|open| open.name() == name);
             if known || self.gone.contains(&name) {
                 continue;
@@ -179,8 +179,14 @@ impl Consumer {
             capacity_bytes: generation.identity.capacity,
             released: generation.released,
             next: generation.next,
-            tail: generation.shared().map_or(generation.next, |shared| shared.cursors.tail()),
+            tail: generation.tail(),
         })
+    }
+
+    /// Ids of all generations that exist, also of those that cannot be read yet: what a journal must not forget.
+    pub fn known_generations(&self) -> impl Iterator<Item = u64> + '_ {
+        let open = self.generations.iter().map(|generation| generation.identity.generation);
+        open.chain(self.names.iter().map(|name| name.generation))
     }
 
     /// Fills `batch`, emptied first, with records of up to `bytes_max` payload bytes (one record may go over), oldest
@@ -277,7 +283,7 @@ impl Consumer {
                 }
             }
             let newest = files::list(&self.directory).ok().and_then(|names| names.last().copied());
-            if newest.is_some() && newest != self.newest {
+            if newest.is_some() && newest.as_ref() != self.names.last() {
                 self.outdated.store(true, Ordering::Relaxed);
                 return true;
             }

@@ -123,6 +123,17 @@ impl Generation {
         files::long_enough(&self.file, self.identity.capacity).then(|| self.map.shared())
     }
 
+    /// End of what is there, as far as it can be believed.
+    pub(crate) fn tail(&self) -> u64 {
+        let end = self.end.max(self.next);
+        let Some(shared) = self.shared() else { return end };
+        match self.state {
+            State::Live if self.cursors_hold() => shared.cursors.tail(),
+            State::Past => shared.cursors.tail().max(self.next),
+            State::Live | State::Salvaged(_) => end,
+        }
+    }
+
     /// Anything to read?
     pub(crate) fn unread(&self) -> bool {
         if self.shared().is_none() {

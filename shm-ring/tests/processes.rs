@@ -295,12 +295,16 @@ fn a_stopped_lock_holder_costs_20_ms_once_and_nothing_when_it_dies() {
     let (mut holder, first) = stopped_holder(&dir, &mut producer, &mut consumer);
     assert!(first >= Duration::from_millis(19), "{first:?}");
     assert!(first < Duration::from_secs(2), "{first:?}");
-    // Then only tries: ten waits would take 200 ms.
-    let started = Instant::now();
-    for _ in 0..10 {
-        assert_eq!(producer.push(&meta(), &[b"x"]), Err(PushError::Locked));
-    }
-    assert!(started.elapsed() < Duration::from_millis(150), "{:?}", started.elapsed());
+    // Then only tries. The median, as a busy machine may take us away from a few.
+    let mut tries: Vec<_> = (0..11)
+        .map(|_| {
+            let started = Instant::now();
+            assert_eq!(producer.push(&meta(), &[b"x"]), Err(PushError::Locked));
+            started.elapsed()
+        })
+        .collect();
+    tries.sort_unstable();
+    assert!(tries[5] < Duration::from_millis(10), "{tries:?}");
     assert!(producer.counters().locked.get() >= 11);
     // The reader needs no lock.
     drain(&mut consumer);
@@ -321,12 +325,15 @@ fn a_death_in_the_middle_of_a_copy_leaves_whole_records() {
         assert!(started.elapsed() < LIMIT, "no helper died in the lock");
         let mut holder = Helper::start("giant", dir.path(), 0);
         let records = producer.counters().records.get();
-        wait_for("the first giant", || producer.counters().records.get() > records);
-        drain(&mut consumer);
-        std::thread::sleep(Duration::from_micros(random.below(3_000)));
+        while producer.counters().records.get() == records {
+            assert!(started.elapsed() < LIMIT, "the helper pushed nothing");
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(random.below(2_000)));
         holder.kill();
+        let mut payloads = drain(&mut consumer);
         producer.push(&meta(), &[b"after"]).unwrap();
-        let payloads = drain(&mut consumer);
+        payloads.extend(drain(&mut consumer));
         let giant = producer.record_bytes_max();
         let (last, giants) = payloads.split_last().unwrap();
         assert_eq!(last, b"after");

@@ -2,17 +2,18 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-use crate::{Dir, Process, children, is_alive, signal, wait_for};
+use crate::{Dir, children, is_alive, signal, wait_for};
 
-/// A running nginx. Dropped: TERM, then the whole process group is killed.
+/// A running nginx. Dropped: every process of its session is killed.
 #[derive(Debug)]
 pub struct Nginx {
-    process: Process,
+    /// The first master, whose session all later ones belong to.
+    first: u32,
     address: SocketAddr,
     pid_file: std::path::PathBuf,
 }
@@ -44,26 +45,43 @@ impl Nginx {
         fs::create_dir_all(dir.ring()).unwrap();
         let file = dir.write("nginx.conf", conf);
         let _ = fs::remove_file(dir.join("nginx.pid"));
-        let log = dir.join("nginx.out");
-        let mut command = Command::new(crate::nginx_path());
-        command.arg("-p").arg(dir.path()).arg("-c").arg(file).args(["-g", "daemon off;"]);
-        let mut process = Process::start(&mut command, &log);
+        // As a daemon: an nginx whose parent is still there takes USR2 for one of its own and ignores it.
+        let log = fs::File::create(dir.join("nginx.out")).unwrap();
+        let started = Command::new(crate::nginx_path())
+            .arg("-p")
+            .arg(dir.path())
+            .arg("-c")
+            .arg(file)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .status()
+            .unwrap();
+        let said = || format!("{}{}", dir.read("nginx.out"), dir.read("error.log"));
+        if !started.success() {
+            return Err(said());
+        }
         let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut first = None;
         let start = Instant::now();
         loop {
-            if process.ended().is_some() {
-                return Err(format!("{}{}", dir.read("nginx.out"), dir.read("error.log")));
+            first = first.or_else(|| dir.read("nginx.pid").trim().parse().ok());
+            if first.is_some_and(|id| !is_alive(id)) {
+                return Err(said());
             }
-            let pid = dir.read("nginx.pid").trim().parse() == Ok(process.id());
-            if pid && TcpStream::connect(address).is_ok() {
-                break;
+            // The master listens before it has workers.
+            if let Some(first) = first
+                && !children(first).is_empty()
+                && TcpStream::connect(address).is_ok()
+            {
+                return Ok(Self { first, address, pid_file: dir.join("nginx.pid") });
             }
             if start.elapsed() > Duration::from_secs(20) {
-                return Err(format!("no answer on {address} in 20 s\n{}", dir.read("error.log")));
+                first.into_iter().for_each(kill_session);
+                return Err(format!("no answer on {address} in 20 s\n{}", said()));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(Self { process, address, pid_file: dir.join("nginx.pid") })
     }
 
     /// Runs `nginx -t` on a configuration.
@@ -90,7 +108,7 @@ impl Nginx {
     #[must_use]
     pub fn master(&self) -> u32 {
         let text = fs::read_to_string(&self.pid_file).unwrap_or_default();
-        text.trim().parse().unwrap_or_else(|_| self.process.id())
+        text.trim().parse().unwrap_or(self.first)
     }
 
     /// Process ids of the master's children (workers, also those that are shutting down).
@@ -143,5 +161,21 @@ impl Nginx {
     /// Kills master and workers at once, like a crash of the machine's nginx.
     pub fn kill(self) {
         drop(self);
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        kill_session(self.first);
+    }
+}
+
+/// Kills all processes of a daemon's session and waits until they are gone.
+fn kill_session(first: u32) {
+    let Some(group) = i32::try_from(first).ok().and_then(Pid::from_raw) else { return };
+    let _ = kill_process_group(group, Signal::KILL);
+    let start = Instant::now();
+    while test_kill_process_group(group).is_ok() && start.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -76,6 +76,9 @@ fn dependencies_point_one_way() {
 fn the_event_crate_is_pure() {
     let mut wrong = Vec::new();
     for name in sources(".rs").iter().filter(|name| name.starts_with("event/src/")) {
+        if name.ends_with("/tests.rs") || name.contains("/tests/") {
+            continue;
+        }
         let text = read(name);
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for banned in ["SystemTime::now", "Instant::now", "std::fs", "std::net", "std::thread"] {
@@ -208,7 +211,7 @@ fn every_directive_and_variable_is_documented() {
     let mut names = words_after(&text, "c\"", "tusk_");
     names.extend(words_after(&text, "\"", "tusk_"));
     // Metrics have a page of their own.
-    names.retain(|name| !is_metric(name));
+    names.retain(|name| !is_metric(name) && !name.ends_with('_'));
     documented("directive", &names, &["docs/directives.md"], 8);
 }
 
@@ -244,10 +247,10 @@ fn every_setting_is_documented() {
     let mut names = BTreeSet::new();
     for name in sources(".rs").iter().filter(|name| name.starts_with("shipper/src/")) {
         let text = read(name);
-        // Every struct that refuses unknown names is a table of tusk.toml.
+        // Every `…Config` that refuses unknown names is a table of tusk.toml.
         for (at, _) in text.match_indices("deny_unknown_fields") {
             let rest = &text[at..];
-            let Some(open) = rest.find("struct ").and_then(|s| rest[s..].find('{').map(|o| s + o))
+            let Some(open) = rest.find('{').filter(|o| rest[..*o].trim_end().ends_with("Config"))
             else {
                 continue;
             };

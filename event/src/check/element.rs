@@ -142,7 +142,7 @@ impl Element {
     ///
     /// # Errors
     /// The text is no JSON.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn read(&mut self, scanner: &mut Scanner<'_>, p: usize, limits: &Limits) -> Step {
         (self.seen, self.identities) = (0, 0);
         (self.repeated, self.server) = (None, None);

@@ -13,7 +13,7 @@ pub(crate) struct Envelope {
     pub(crate) pkv: Option<i64>,
     /// Names the symmetric key; `None` if absent or not an integer.
     pub(crate) key_id: Option<i64>,
-    /// Client clock at sending, ms: goes into each event as `_flush_time`.
+    /// Client clock at sending, ms: goes into each event that has no `_flush_time`.
     pub(crate) flush_time: Option<i64>,
     /// `payloads` (or `payload`) is one text, not a list.
     pub(crate) single: bool,

@@ -2,17 +2,17 @@
 
 mod element;
 mod envelope;
+mod identity;
 mod ids;
 mod kind;
 mod names;
 mod properties;
+mod report;
 mod rules;
 mod store;
 #[cfg(test)]
 mod tests;
 mod time;
-#[cfg(test)]
-mod twin;
 
 pub(crate) use envelope::{Envelope, Envelopes};
 pub use ids::watch_hash;
@@ -33,7 +33,7 @@ pub(crate) struct Context<'a> {
     pub(crate) limits: &'a Limits,
     /// Arrival, ms since 1970.
     pub(crate) recv_ms: i64,
-    /// `flush_time` of the envelope the text came in: becomes each event's `_flush_time`.
+    /// `flush_time` of the envelope the text came in: goes into each event that has no `_flush_time`.
     pub(crate) flush_time: Option<i64>,
     /// `project` of the URL; empty if it names none.
     pub(crate) url_project: &'a [u8],

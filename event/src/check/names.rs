@@ -73,136 +73,129 @@ impl Field {
 /// The field of a top-level name.
 #[inline(always)]
 pub(super) fn field(name: &[u8]) -> Option<Field> {
-    let (known, field): (&[u8], Field) = match name.len() {
-        2 => (b"id", Field::Id),
+    let (same, field) = match name.len() {
+        2 => (name == b"id", Field::Id),
         3 => match name[0] {
-            b'l' => (b"lib", Field::Lib),
-            _ => (b"pkv", Field::Pkv),
+            b'l' => (name == b"lib", Field::Lib),
+            _ => (name == b"pkv", Field::Pkv),
         },
         4 => match name[1] {
-            b'y' => (b"type", Field::Type),
-            b'i' => (b"time", Field::Time),
-            _ => (b"ekey", Field::Ekey),
+            b'y' => (name == b"type", Field::Type),
+            b'i' => (name == b"time", Field::Time),
+            _ => (name == b"ekey", Field::Ekey),
         },
         5 => match name[0] {
-            b'e' => (b"event", Field::Event),
-            _ => (b"token", Field::Token),
+            b'e' => (name == b"event", Field::Event),
+            _ => (name == b"token", Field::Token),
         },
         6 => match name[0] {
-            b's' => (b"schema", Field::Schema),
-            _ => (b"key_id", Field::KeyId),
+            b's' => (name == b"schema", Field::Schema),
+            _ => (name == b"key_id", Field::KeyId),
         },
         7 => match name[3] {
-            b'j' => (b"project", Field::Project),
-            b'm' => (b"item_id", Field::ItemId),
-            b'r' => (b"_server", Field::Server),
-            b's' => (b"version", Field::Version),
-            _ => (b"payload", Field::Payload),
+            b'j' => (name == b"project", Field::Project),
+            b'm' => (name == b"item_id", Field::ItemId),
+            b'r' => (name == b"_server", Field::Server),
+            b's' => (name == b"version", Field::Version),
+            _ => (name == b"payload", Field::Payload),
         },
         8 => match name[0] {
-            b'l' => (b"login_id", Field::LoginId),
-            _ => (b"payloads", Field::Payloads),
+            b'l' => (name == b"login_id", Field::LoginId),
+            _ => (name == b"payloads", Field::Payloads),
         },
         9 => match name[0] {
-            b'_' => (b"_track_id", Field::TrackId),
-            b'i' => (b"item_type", Field::ItemType),
-            _ => (b"time_free", Field::TimeFree),
+            b'_' => (name == b"_track_id", Field::TrackId),
+            b'i' => (name == b"item_type", Field::ItemType),
+            _ => (name == b"time_free", Field::TimeFree),
         },
         10 => match name[0] {
-            b'p' => (b"properties", Field::Properties),
-            b'i' => (b"identities", Field::Identities),
-            _ => (b"flush_time", Field::EnvelopeFlushTime),
+            b'p' => (name == b"properties", Field::Properties),
+            b'i' => (name == b"identities", Field::Identities),
+            _ => (name == b"flush_time", Field::EnvelopeFlushTime),
         },
         11 => match name[0] {
-            b'd' => (b"distinct_id", Field::DistinctId),
-            b'_' => (b"_flush_time", Field::FlushTime),
-            _ => (b"original_id", Field::OriginalId),
+            b'd' => (name == b"distinct_id", Field::DistinctId),
+            b'_' => (name == b"_flush_time", Field::FlushTime),
+            _ => (name == b"original_id", Field::OriginalId),
         },
-        12 => (b"anonymous_id", Field::AnonymousId),
+        12 => (name == b"anonymous_id", Field::AnonymousId),
         _ => return None,
     };
-    (known == name).then_some(field)
+    same.then_some(field)
 }
 
 /// The field of a member of `lib`.
 #[inline(always)]
 pub(super) fn lib_field(name: &[u8]) -> Option<Field> {
-    let (known, field): (&[u8], Field) = match name.len() {
-        4 => (b"$lib", Field::LibName),
-        11 => (b"$lib_method", Field::LibMethod),
+    let (same, field) = match name.len() {
+        4 => (name == b"$lib", Field::LibName),
+        11 => (name == b"$lib_method", Field::LibMethod),
         12 => match name[1] {
-            b'l' => (b"$lib_version", Field::LibVersion),
-            _ => (b"$app_version", Field::LibAppVersion),
+            b'l' => (name == b"$lib_version", Field::LibVersion),
+            _ => (name == b"$app_version", Field::LibAppVersion),
         },
         _ => return None,
     };
-    (known == name).then_some(field)
+    same.then_some(field)
 }
 
 /// The field of a property.
 #[inline(always)]
 pub(super) fn property_field(name: &[u8]) -> Option<Field> {
-    let (known, field): (&[u8], Field) = match name.len() {
-        6 => (b"$token", Field::PropertyToken),
-        8 => (b"$project", Field::PropertyProject),
-        12 => (b"$app_version", Field::PropertyAppVersion),
+    let (same, field) = match name.len() {
+        6 => (name == b"$token", Field::PropertyToken),
+        8 => (name == b"$project", Field::PropertyProject),
+        12 => (name == b"$app_version", Field::PropertyAppVersion),
         _ => return None,
     };
-    (known == name).then_some(field)
+    same.then_some(field)
 }
 
-/// Words that are no name of an event or a property, in any case of letters.
-const RESERVED: [&str; 15] = [
-    "id",
-    "time",
-    "date",
-    "event",
-    "users",
-    "events",
-    "user_id",
-    "first_id",
-    "datetime",
-    "second_id",
-    "properties",
-    "distinct_id",
-    "original_id",
-    "user_tag",
-    "user_group",
-];
+/// The reserved word of a length and a first letter (lower case), if there is one: each such pair stands for one word.
+#[inline(always)]
+const fn reserved(length: usize, first: u8) -> Option<&'static str> {
+    Some(match (length, first) {
+        (2, b'i') => "id",
+        (4, b't') => "time",
+        (4, b'd') => "date",
+        (5, b'e') => "event",
+        (5, b'u') => "users",
+        (6, b'e') => "events",
+        (7, b'u') => "user_id",
+        (8, b'f') => "first_id",
+        (8, b'd') => "datetime",
+        (9, b's') => "second_id",
+        (10, b'p') => "properties",
+        (11, b'd') => "distinct_id",
+        (11, b'o') => "original_id",
+        _ => return None,
+    })
+}
 
-/// The last two of [`RESERVED`] stand for every name that starts so.
+/// Starts of names that are reserved whatever follows.
 const PREFIXES: [&str; 2] = ["user_tag", "user_group"];
 
-/// Lengths (as bits) of reserved words by their first letter.
-static RESERVED_LENGTHS: [u16; 26] = {
-    let mut table = [0u16; 26];
-    let mut i = 0;
-    while i < RESERVED.len() {
-        let word = RESERVED[i].as_bytes();
-        table[(word[0] - b'a') as usize] |= 1 << word.len();
-        i += 1;
-    }
-    table
-};
-
-/// Whether `name` is reserved.
+/// Whether `name` is reserved, in any case of letters.
 #[inline(always)]
 pub(super) fn is_reserved(name: &[u8]) -> bool {
-    let Some(first) = name.first() else { return false };
-    let letter = (first | 0x20).wrapping_sub(b'a');
-    let Some(lengths) = RESERVED_LENGTHS.get(usize::from(letter)) else { return false };
-    let near = if name.len() < 16 { lengths >> name.len() & 1 == 1 } else { false };
-    (near || (letter == b'u' - b'a' && name.len() > 8)) && is_reserved_slow(name)
+    // Most names start with `$`.
+    let Some(first) = name.first().map(|first| first | 0x20).filter(u8::is_ascii_lowercase) else {
+        return false;
+    };
+    if let Some(word) = reserved(name.len(), first)
+        && name.eq_ignore_ascii_case(word.as_bytes())
+    {
+        return true;
+    }
+    first == b'u' && name.len() >= PREFIXES[0].len() && has_reserved_start(name)
 }
 
 #[cold]
 #[inline(never)]
-fn is_reserved_slow(name: &[u8]) -> bool {
-    let starts = |word: &str| {
+fn has_reserved_start(name: &[u8]) -> bool {
+    PREFIXES.iter().any(|word| {
         name.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    RESERVED.iter().any(|word| name.len() == word.len() && starts(word))
-        || PREFIXES.iter().any(|w| starts(w))
+    })
 }
 
 /// Whether `name` (escapes undone) may name an event, a property or an item type: a letter, `_` or `$`, then letters,

@@ -46,7 +46,7 @@ pub(super) fn read(
     limits: &Limits,
     element: &mut Element,
 ) -> Step {
-    read_as(scanner, at, depth, limits, element, Rule::Plain)
+    read_as::<true>(scanner, at, depth, limits, element, Rule::Plain)
 }
 
 /// Reads the properties at `at` once more by another rule and replaces what was found by the first.
@@ -63,11 +63,12 @@ pub(super) fn read_again(
     element.problems.list.retain(|problem| problem.part != Part::Properties);
     let mut scanner = Scanner::new(text, u32::MAX, memory);
     // The text has been read before, so this cannot fail.
-    let _ = read_as(&mut scanner, at, 2, limits, element, rule);
+    let _ = read_as::<false>(&mut scanner, at, 2, limits, element, rule);
 }
 
+/// `PLAIN` tells that `rule` is [`Rule::Plain`], so that the common case is compiled by itself.
 #[inline(always)]
-fn read_as(
+fn read_as<const PLAIN: bool>(
     scanner: &mut Scanner<'_>,
     at: usize,
     depth: u32,
@@ -110,10 +111,10 @@ fn read_as(
                 && raw.len() <= limits.key_chars_max as usize
                 && !names::is_reserved(raw)
         };
-        if rule != Rule::Plain && raw != IS_LOGIN_ID {
+        if !PLAIN && raw != IS_LOGIN_ID {
             fault = by_rule(rule, kind, fault);
         }
-        let own_id = rule == Rule::Schema && is_schema_id(raw);
+        let own_id = !PLAIN && rule == Rule::Schema && is_schema_id(raw);
         if own_id {
             fault = None;
         } else if !legal {

@@ -1,15 +1,16 @@
 //! The rules of one event (PROTOCOL "Validation rules"), and the entry they end in.
 
 use super::element::{Element, Part, Problem};
-use super::names::{self, Field};
+use super::names::Field;
 use super::properties::{self, Rule};
+use super::report::write_codes;
 use super::store::Edits;
 use super::time::{self, Sent};
 use super::{Context, EventType, ids};
+use crate::Code;
 use crate::json::{Kind, Repair, ScanMemory, Value, unescape};
 use crate::project::{Access, access};
-use crate::record::{Builder, CodeRef, Entry, Span, Verdict, flag};
-use crate::{Code, Severity};
+use crate::record::{Builder, Entry, Span, Verdict, flag};
 
 /// Reused memory of [`judge`].
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub(super) struct RuleMemory {
     /// Text to hash for `dup_key`.
     hashed: Vec<u8>,
     pointer: Vec<u8>,
-    scan: ScanMemory,
+    pub(super) scan: ScanMemory,
     /// Access of events that name neither project nor token: the same for all of a request.
     access: Option<Access>,
 }
@@ -39,13 +40,13 @@ impl RuleMemory {
 }
 
 /// What is known about one event while its rules run.
-struct Event<'a> {
-    text: &'a [u8],
-    element: &'a mut Element,
-    context: &'a Context<'a>,
-    memory: &'a mut RuleMemory,
-    kind: EventType,
-    flags: u16,
+pub(super) struct Event<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) element: &'a mut Element,
+    pub(super) context: &'a Context<'a>,
+    pub(super) memory: &'a mut RuleMemory,
+    pub(super) kind: EventType,
+    pub(super) flags: u16,
 }
 
 /// The text an element stands in.
@@ -109,7 +110,8 @@ pub(super) fn judge(
         mend(out.bytes(), json, lone, element, &edits);
     }
     let index = out.count();
-    let codes = write_codes(index, text, element, memory, context, out);
+    let codes =
+        write_codes(index, text, element, &mut memory.found, &mut memory.pointer, context, out);
     let span = |value: Value| {
         if bad_text { Span::default() } else { edits.moved(element, value.at, value.end) }
     };
@@ -159,14 +161,14 @@ impl<'a> Event<'a> {
 
     /// Adds a problem of a field.
     #[cold]
-    fn field(&mut self, code: Code, field: Field, value: Value) {
+    pub(super) fn field(&mut self, code: Code, field: Field, value: Value) {
         let detail = (value.at, value.end);
         self.memory.found.push(Problem { code, part: Part::Field(field), name: (0, 0), detail });
     }
 
     /// A text member that is not empty; the protocol takes empty text for absent.
     #[inline(always)]
-    fn text_of(&self, field: Field) -> Value {
+    pub(super) fn text_of(&self, field: Field) -> Value {
         let value = self.element.get(field);
         if value.kind.is_text() && value.end > value.at { value } else { Value::default() }
     }
@@ -203,141 +205,6 @@ impl<'a> Event<'a> {
             self.field(if absent { Code::N104 } else { Code::N103 }, Field::Type, value);
         }
         kind
-    }
-
-    /// Ids and names by record type; gives the event's id.
-    #[inline(always)]
-    fn identity(&mut self) -> Value {
-        let schema = self.element.get(Field::Version).of(self.text) == b"2.0"
-            && self.element.get(Field::Schema).kind != Kind::Missing;
-        let id = if schema || self.kind.is_detail() {
-            self.schema_identity()
-        } else if self.kind.is_item() {
-            self.item_identity()
-        } else {
-            let id = self.element.get(Field::DistinctId);
-            self.check_id(Field::DistinctId, id);
-            id
-        };
-        if self.kind.is_track() {
-            self.event_name();
-            match self.kind {
-                EventType::TrackSignup => self.original_id(id, schema),
-                EventType::TrackIdBind | EventType::TrackIdUnbind
-                    if self.element.identities == 0 =>
-                {
-                    let in_properties = schema
-                        && properties::start(self.element).is_some_and(|at| {
-                            properties::schema_id(self.text, at, &mut self.memory.scan).1
-                        });
-                    if !in_properties {
-                        self.field(
-                            Code::I407,
-                            Field::Identities,
-                            self.element.get(Field::Identities),
-                        );
-                    }
-                }
-                _ => {}
-            }
-        }
-        id
-    }
-
-    #[inline(always)]
-    fn check_id(&mut self, field: Field, id: Value) {
-        if let Err(bad) = ids::check(self.text, id, self.context.limits.id_chars_max) {
-            self.bad_id(field, id, bad);
-        }
-    }
-
-    #[cold]
-    fn bad_id(&mut self, field: Field, id: Value, bad: ids::Bad) {
-        let code = match bad {
-            ids::Bad::Missing => Code::I402,
-            ids::Bad::Placeholder => Code::I401,
-            ids::Bad::TooLong => Code::I403,
-            ids::Bad::Type => Code::I404,
-        };
-        self.field(code, field, id);
-    }
-
-    #[cold]
-    fn item_identity(&mut self) -> Value {
-        let limits = self.context.limits;
-        let (kind, id) = (self.element.get(Field::ItemType), self.element.get(Field::ItemId));
-        let name = unescape(kind.of(self.text));
-        if !kind.kind.is_text() || !names::is_legal(&name, limits.key_chars_max) {
-            self.field(Code::I409, Field::ItemType, kind);
-        }
-        // "0" and "null" are things' names as good as any.
-        match ids::check(self.text, id, limits.id_chars_max) {
-            Ok(()) | Err(ids::Bad::Placeholder) => {}
-            Err(_) => self.field(Code::I409, Field::ItemId, id),
-        }
-        id
-    }
-
-    /// Protocol 2.0: the id is `id`, or stands in `identities`, or inside the properties, and events of things have none.
-    #[cold]
-    fn schema_identity(&mut self) -> Value {
-        let mut id = self.element.get(Field::DistinctId);
-        if id.kind == Kind::Missing {
-            id = self.element.get(Field::Id);
-        }
-        let mut identities = self.element.identities > 0;
-        if id.kind == Kind::Missing
-            && let Some(at) = properties::start(self.element)
-        {
-            let (inner, more) = properties::schema_id(self.text, at, &mut self.memory.scan);
-            id = inner.unwrap_or_default();
-            identities |= more;
-        }
-        let thing = self.kind.is_item() || self.kind.is_detail();
-        match ids::check(self.text, id, self.context.limits.id_chars_max) {
-            Ok(()) => {}
-            Err(ids::Bad::Missing) => {
-                if !identities && self.kind != EventType::Track && self.kind != EventType::Unknown {
-                    self.field(Code::I410, Field::Id, id);
-                }
-                return Value::default();
-            }
-            Err(ids::Bad::Placeholder) if thing => {}
-            Err(bad) => self.bad_id(Field::Id, id, bad),
-        }
-        id
-    }
-
-    #[cold]
-    fn original_id(&mut self, id: Value, schema: bool) {
-        let original = self.text_of(Field::OriginalId);
-        if original.kind == Kind::Missing {
-            if self.element.get(Field::OriginalId).kind.is_number() {
-                return;
-            }
-            if !(schema && self.element.identities > 0) {
-                self.field(Code::I405, Field::OriginalId, self.element.get(Field::OriginalId));
-            }
-        } else if unescape(original.of(self.text)) == unescape(id.of(self.text)) {
-            self.field(Code::I406, Field::OriginalId, original);
-        }
-    }
-
-    #[inline(always)]
-    fn event_name(&mut self) {
-        let value = self.element.get(Field::Event);
-        let raw = value.of(self.text);
-        let limit = self.context.limits.event_chars_max;
-        let legal = match value.kind {
-            Kind::Text => names::is_legal(raw, limit),
-            Kind::Escaped => names::is_legal(&unescape(raw), limit),
-            _ => false,
-        };
-        if !legal {
-            let absent = matches!(value.kind, Kind::Missing | Kind::Null)
-                || (value.kind.is_text() && raw.is_empty());
-            self.field(if absent { Code::N102 } else { Code::N101 }, Field::Event, value);
-        }
     }
 
     #[inline(always)]
@@ -489,18 +356,23 @@ impl<'a> Event<'a> {
         }
         self.flags |= flag::TRACK_ID;
         let time = self.element.get(Field::Time);
-        let hashed = &mut self.memory.hashed;
-        hashed.clear();
-        hashed.push(self.kind as u8);
-        // Lengths stand between the parts, so that no two lists of parts give one text.
-        for part in [
+        let parts = [
             &*owner.name,
             id.of(self.text),
             track_id.of(self.text),
             time.of(self.text),
             name.of(self.text),
-        ] {
-            hashed.extend_from_slice(&part.len().to_le_bytes());
+        ];
+        // Kind and lengths stand in front, so that no two lists of parts give one text.
+        let mut head = [0; 24];
+        head[20] = self.kind as u8;
+        for (place, part) in head.chunks_exact_mut(4).zip(&parts) {
+            place.copy_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        let hashed = &mut self.memory.hashed;
+        hashed.clear();
+        hashed.extend_from_slice(&head);
+        for part in parts {
             hashed.extend_from_slice(part);
         }
         ids::hash(self.context.dup_hash_key, hashed)
@@ -537,88 +409,6 @@ fn mend(bytes: &mut [u8], json: Span, lone: &[u32], element: &Element, edits: &E
             && escape.starts_with(b"\\u")
         {
             escape.copy_from_slice(b"\\ufffd");
-        }
-    }
-}
-
-/// Appends the event's codes to `out`, the deciding ones first; gives how many.
-#[inline(always)]
-fn write_codes(
-    index: u32,
-    text: &[u8],
-    element: &Element,
-    memory: &mut RuleMemory,
-    context: &Context<'_>,
-    out: &mut Builder,
-) -> u32 {
-    if memory.found.is_empty() && element.problems.list.is_empty() {
-        return 0;
-    }
-    write_codes_slow(index, text, element, memory, context, out)
-}
-
-#[cold]
-#[inline(never)]
-fn write_codes_slow(
-    index: u32,
-    text: &[u8],
-    element: &Element,
-    memory: &mut RuleMemory,
-    context: &Context<'_>,
-    out: &mut Builder,
-) -> u32 {
-    let RuleMemory { found, pointer, .. } = memory;
-    found.sort_by_key(|problem| match problem.code.severity() {
-        Severity::Reject => 0,
-        Severity::Drop => 1,
-        Severity::Warn => 2,
-    });
-    // Over the request's budget each event keeps its first code only, so that every verdict has its reason.
-    let room = context.limits.codes_max.saturating_sub(out.code_count()).max(1) as usize;
-    let all = found.iter().chain(&element.problems.list);
-    let mut count = 0;
-    for problem in all.take(room) {
-        let name = text.get(problem.name.0 as usize..problem.name.1 as usize).unwrap_or_default();
-        write_pointer(pointer, problem.part, name);
-        let detail = text.get(problem.detail.0 as usize..problem.detail.1 as usize);
-        let (mut code, mut detail) = (problem.code, detail.unwrap_or_default());
-        if context.inside_envelope && code.rejects() && code.as_str().starts_with('J') {
-            // What decrypts to bad JSON must look like any other envelope that does not open.
-            (code, detail) = (Code::K506, problem.code.as_str().as_bytes());
-            pointer.clear();
-        }
-        out.code(CodeRef { index, code: code.bytes(), pointer, detail });
-        count += 1;
-    }
-    let total = found.len() + element.problems.list.len();
-    if element.problems.more || total > room {
-        out.code(CodeRef { index, code: Code::L004.bytes(), pointer: b"", detail: b"" });
-        count += 1;
-    }
-    count
-}
-
-/// A JSON pointer to a problem's place.
-fn write_pointer(pointer: &mut Vec<u8>, part: Part, name: &[u8]) {
-    pointer.clear();
-    let parent = match part {
-        Part::Event => return,
-        Part::Field(field) => {
-            pointer.push(b'/');
-            pointer.extend_from_slice(field.pointer().as_bytes());
-            return;
-        }
-        Part::Top => "/",
-        Part::Properties => "/properties/",
-        Part::Identities => "/identities/",
-    };
-    pointer.extend_from_slice(parent.as_bytes());
-    let name = unescape(name);
-    for byte in &name[..name.len().min(256)] {
-        match byte {
-            b'~' => pointer.extend_from_slice(b"~0"),
-            b'/' => pointer.extend_from_slice(b"~1"),
-            byte => pointer.push(*byte),
         }
     }
 }

@@ -9,14 +9,15 @@ use crate::record::Span;
 pub(super) struct Edits {
     /// `_server` with one comma, cut out.
     cut: Option<Place>,
-    /// `_flush_time` to set: where its old value stands (empty: where the member goes in), and the new value.
-    flush: Option<(Place, i64)>,
+    /// `_flush_time` to add before the closing brace at this position.
+    flush: Option<(u32, i64)>,
     /// The new member needs a comma in front.
     comma: bool,
 }
 
 impl Edits {
-    /// What has to change in `element`: its `_server` goes if `server_out`, and `_flush_time` becomes the envelope's.
+    /// What has to change in `element`: its `_server` goes if `server_out`, and the envelope's `flush_time` comes in where the
+    /// SDK wrote none of its own (what it meant stays as it is: docs/decisions/0001-flush-time.md).
     #[inline(always)]
     pub(super) fn of(
         text: &[u8],
@@ -31,26 +32,12 @@ impl Edits {
         if let Some(time) = flush_time
             && element.object
             && element.repeated.is_none()
+            && element.get(Field::FlushTime).end == 0
         {
-            edits.set_flush_time(text, element, time);
+            edits.comma = element.has_members(edits.cut.is_some());
+            edits.flush = Some((element.end - 1, time));
         }
         edits
-    }
-
-    #[inline(never)]
-    fn set_flush_time(&mut self, text: &[u8], element: &Element, time: i64) {
-        let old = element.get(Field::FlushTime);
-        if old.end == 0 {
-            let close = element.end - 1;
-            self.comma = element.has_members(self.cut.is_some());
-            self.flush = Some((Place { at: close, end: close }, time));
-        } else {
-            let quote = u32::from(old.kind.is_text());
-            let place = Place { at: old.at - quote, end: old.end + quote };
-            if decimal(time, &mut [0; 20]) != &text[place.at as usize..place.end as usize] {
-                self.flush = Some((place, time));
-            }
-        }
     }
 
     /// Appends the event's bytes to `out`; gives where they are.
@@ -70,38 +57,18 @@ impl Edits {
     #[inline(never)]
     fn store_edited(&self, text: &[u8], element: &Element, out: &mut Vec<u8>) {
         let mut from = element.at;
-        let mut copy = |out: &mut Vec<u8>, place: Place| {
-            out.extend_from_slice(&text[from as usize..place.at as usize]);
-            from = place.end;
-        };
-        let flush = |out: &mut Vec<u8>, (place, time): (Place, i64)| {
-            if place.at == place.end {
-                out.extend_from_slice(if self.comma {
-                    b",\"_flush_time\":"
-                } else {
-                    b"\"_flush_time\":"
-                });
-            }
-            out.extend_from_slice(decimal(time, &mut [0; 20]));
-        };
-        match (self.cut, self.flush) {
-            (Some(cut), Some(set)) if cut.at <= set.0.at => {
-                copy(out, cut);
-                // The member goes in before the closing brace, which a cut from the end may have reached.
-                copy(out, Place { at: set.0.at.max(cut.end), end: set.0.end.max(cut.end) });
-                flush(out, set);
-            }
-            (cut, set) => {
-                if let Some(set) = set {
-                    copy(out, set.0);
-                    flush(out, set);
-                }
-                if let Some(cut) = cut {
-                    copy(out, cut);
-                }
-            }
+        if let Some(cut) = self.cut {
+            out.extend_from_slice(&text[from as usize..cut.at as usize]);
+            from = cut.end;
         }
-        copy(out, Place { at: element.end, end: element.end });
+        if let Some((close, time)) = self.flush {
+            out.extend_from_slice(&text[from as usize..close as usize]);
+            from = close;
+            let name: &[u8] = if self.comma { b",\"_flush_time\":" } else { b"\"_flush_time\":" };
+            out.extend_from_slice(name);
+            out.extend_from_slice(decimal(time, &mut [0; 20]));
+        }
+        out.extend_from_slice(&text[from as usize..element.end as usize]);
     }
 
     /// Where `place` of the text read is in the stored bytes, relative to the event's first.
@@ -115,13 +82,6 @@ impl Edits {
             && at >= cut.end
         {
             shift += i64::from(cut.end - cut.at);
-        }
-        if let Some((place, time)) = self.flush
-            && place.at != place.end
-            && at >= place.end
-        {
-            let length = decimal(time, &mut [0; 20]).len();
-            shift += i64::from(place.end - place.at) - i64::try_from(length).unwrap_or(0);
         }
         Span { at: u32::try_from(i64::from(at) - shift).unwrap_or(0), len: end - at }
     }

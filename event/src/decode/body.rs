@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::crc;
+
 #[derive(Deserialize)]
 struct Wrapper<'a> {
     #[serde(borrow)]
@@ -12,21 +14,28 @@ struct Wrapper<'a> {
     #[serde(borrow)]
     data_list: Option<&'a RawValue>,
     #[serde(borrow)]
+    crc: Option<&'a RawValue>,
+    #[serde(borrow)]
     r#type: Option<&'a RawValue>,
 }
 
-/// The values in a JSON body (`json` is trimmed): name for TRANSPORT, bytes, not percent-encoded. Text with escapes is undone
-/// into `out`.
-pub(crate) fn values<'a>(
-    json: &'a [u8],
-    out: &'a mut Vec<u8>,
-) -> [Option<(u8, &'a [u8], bool)>; 2] {
-    let itself = [Some((b'j', json, false)), None];
+/// What a JSON body holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body<'a> {
+    /// Name for TRANSPORT, bytes, whether they are percent-encoded (never).
+    pub(crate) values: [Option<(u8, &'a [u8], bool)>; 2],
+    /// The checksum it states.
+    pub(crate) crc: Option<i32>,
+}
+
+/// Reads a JSON body (`json` is trimmed). Text with escapes is undone into `out`.
+pub(crate) fn read<'a>(json: &'a [u8], out: &'a mut Vec<u8>) -> Body<'a> {
+    let itself = Body { values: [Some((b'j', json, false)), None], crc: None };
     // Reading the body twice is for those few that can be a wrapper; real events start otherwise.
     if json.first() != Some(&b'{') || memchr::memmem::find(json, b"\"data").is_none() {
         return itself;
     }
-    let Ok(Wrapper { data, data_list, r#type: None }) = serde_json::from_slice(json) else {
+    let Ok(Wrapper { data, data_list, crc, r#type: None }) = serde_json::from_slice(json) else {
         return itself;
     };
     out.clear();
@@ -42,8 +51,13 @@ pub(crate) fn values<'a>(
     };
     match [place(list, b'l'), place(one, b'd')] {
         [None, None] => itself,
-        values => values,
+        values => Body { values, crc: crc.and_then(number) },
     }
+}
+
+/// A number, or one in quotes.
+fn number(raw: &RawValue) -> Option<i32> {
+    crc::number(raw.get().trim_matches('"').as_bytes())
 }
 
 enum Piece<'a> {
@@ -69,19 +83,23 @@ fn piece<'a>(raw: &'a RawValue, out: &mut Vec<u8>) -> Piece<'a> {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Vec<(char, String)> {
+    fn values(json: &str) -> Vec<(char, String)> {
         let mut out = Vec::new();
-        let values = values(json.as_bytes(), &mut out);
+        let body = read(json.as_bytes(), &mut out);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        values.into_iter().flatten().map(|(name, bytes, _)| (name as char, text(bytes))).collect()
+        body.values
+            .into_iter()
+            .flatten()
+            .map(|(name, bytes, _)| (name as char, text(bytes)))
+            .collect()
     }
 
     #[test]
     fn a_wrapper_is_told_from_an_event() {
         let one = |name, text: &str| vec![(name, text.to_owned())];
-        assert_eq!(read(r#"{"data_list":"W10=","gzip":0}"#), one('l', "W10="));
-        assert_eq!(read(r#"{"data":"a\/b\u003d"}"#), one('d', "a/b="));
-        assert_eq!(read(r#"{"data":{"type":"track"}}"#), one('d', r#"{"type":"track"}"#));
+        assert_eq!(values(r#"{"data_list":"W10=","gzip":0}"#), one('l', "W10="));
+        assert_eq!(values(r#"{"data":"a\/b\u003d"}"#), one('d', "a/b="));
+        assert_eq!(values(r#"{"data":{"type":"track"}}"#), one('d', r#"{"type":"track"}"#));
         for event in [
             r#"{"type":"track","data":"x"}"#,
             r#"{"type":"track"}"#,
@@ -89,8 +107,16 @@ mod tests {
             r#"{"data":"#,
             r#"{"data":""}"#,
         ] {
-            assert_eq!(read(event), one('j', event));
+            assert_eq!(values(event), one('j', event));
         }
-        assert_eq!(read(r#"{"data":"\n1","data_list":"\n2"}"#).len(), 2);
+        assert_eq!(values(r#"{"data":"\n1","data_list":"\n2"}"#).len(), 2);
+    }
+
+    #[test]
+    fn its_checksum_is_a_number_or_text() {
+        let crc = |json: &str| read(json.as_bytes(), &mut Vec::new()).crc;
+        assert_eq!(crc(r#"{"data":"W10=","crc":-5}"#), Some(-5));
+        assert_eq!(crc(r#"{"data":"W10=","crc":"7"}"#), Some(7));
+        assert_eq!(crc(r#"{"data":"W10=","crc":1.5}"#), None);
     }
 }

@@ -190,17 +190,11 @@ pub(crate) fn is_json(text: &[u8]) -> bool {
 
 /// `%7B`, `%5B`, or those with the `%` encoded once more (`%257B`).
 fn is_encoded_json(text: &[u8]) -> bool {
-    let mut rest = text;
-    while let [b'%', b'2', b'5', after @ ..] = rest {
-        if after.is_empty() {
-            return false;
-        }
-        rest = after;
-        if let [b'7' | b'5', b'B' | b'b', ..] = rest {
-            return true;
-        }
-    }
-    matches!(rest, [b'%', b'7' | b'5', b'B' | b'b', ..])
+    let digits = match text {
+        [b'%', b'2', b'5', digits @ ..] | [b'%', digits @ ..] => digits,
+        _ => return false,
+    };
+    matches!(digits, [b'7' | b'5', b'B' | b'b', ..])
 }
 
 fn agrees(text: &[u8], crc: i32) -> bool {

@@ -7,7 +7,7 @@ pub(super) const BLOCK: usize = 64;
 
 /// One bit per byte of the block at `block`, lowest first: set where a string's plain text stops, at a quote, a backslash
 /// or a control character. Behind the end of the text: clear.
-#[inline]
+#[inline(always)]
 pub(super) fn special(text: &[u8], block: usize) -> u64 {
     match text.get(block..).and_then(<[u8]>::first_chunk::<BLOCK>) {
         Some(bytes) => special_block(bytes),

@@ -105,3 +105,25 @@ fn asking_a_daemon_that_is_not_there_says_how_to_start_it() {
     let output = run(tusk(&dir).args(["quarantine", "discard", "--data", "nowhere"]), b"");
     assert!(stderr(&output).contains("or --all"), "{}", stderr(&output));
 }
+
+#[test]
+fn the_installed_sample_is_valid() {
+    let dir = Dir::new();
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/tusk.toml");
+    let text = std::fs::read_to_string(sample).unwrap();
+    dir.write("tusk.toml", &text);
+    let output = run(tusk(&dir).args(["check", "--config", "tusk.toml", "--data", "d"]), b"");
+    assert!(stdout(&output).contains("tusk.toml is valid"), "{}", stderr(&output));
+    // What is commented out must be valid too.
+    let all: String = text
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let all = all.replace("/etc/tusk/", "");
+    dir.write("keys.toml", "");
+    dir.write("tokens.toml", "");
+    dir.write("tusk.toml", &all);
+    let output = run(tusk(&dir).args(["check", "--config", "tusk.toml", "--data", "d"]), b"");
+    assert!(stdout(&output).contains("tusk.toml is valid"), "{}", stderr(&output));
+}

@@ -9,7 +9,7 @@ use qrcode::{EcLevel, QrCode};
 
 use super::{Plan, program, shorter};
 use crate::lang::pick;
-use crate::term::{Tone, pad};
+use crate::term::{Tone, pad, wrap};
 
 /// Width of the left column.
 const LABEL: usize = 14;
@@ -43,10 +43,6 @@ fn line(label: &str, text: &str, out: &mut String) {
     let _ = writeln!(out, "  {}{text}", pad(label, LABEL));
 }
 
-fn note(text: &str, out: &mut String) {
-    let _ = writeln!(out, "  {}# {text}", pad("", LABEL));
-}
-
 fn head(plan: &Plan, console: SocketAddr, out: &mut String) {
     title(
         plan,
@@ -74,6 +70,7 @@ fn now(plan: &Plan, out: &mut String) {
         "  curl {trust}'{}' --data-urlencode \\\n    'data={{\"type\":\"track\",\"event\":\"Buy\",\"distinct_id\":\"u1\",\"time\":'$(date +%s000)',\"properties\":{{\"price\":9.5}}}}'",
         plan.url(&plan.here())
     );
+    out.push('\n');
     title(plan, "看结果", "See what is stored", out);
     let (tusk, data) = (program(), shorter(&plan.data));
     let _ = writeln!(out, "  {tusk} tail --data {data}");
@@ -89,115 +86,138 @@ fn has(name: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
+/// One platform: its name and what to know on one line (wrapped), then lines to paste.
+fn platform(plan: &Plan, name: &str, note: &str, code: &[String], out: &mut String) {
+    let columns = plan.columns.unwrap_or(usize::MAX);
+    let head = if note.is_empty() {
+        format!("  {name}")
+    } else {
+        format!("  {name}{}{note}", pick(plan.lang, "：", ": "))
+    };
+    let head = wrap(&head, columns, "    ");
+    let styled = head.replacen(name, &plan.paint.tone(Tone::Strong, name), 1);
+    let _ = writeln!(out, "{styled}");
+    for line in code {
+        let _ = writeln!(out, "    {line}");
+    }
+}
+
 fn sdks(plan: &Plan, out: &mut String) {
     title(
         plan,
-        "各端 SDK：不改代码，只改上报地址",
+        "各端 SDK：业务代码不动，只改上报地址",
         "SDKs: nothing changes but the server URL",
         out,
     );
     let (lang, port) = (plan.lang, plan.address.port());
     let (url, here) = (plan.url(&plan.host()), plan.url(&plan.here()));
     let lan = plan.lan.is_some();
-    let phone = if lan {
-        String::new()
-    } else {
-        pick(lang, "；真机请用 make run LAN=1", "; for a phone: make run LAN=1").to_owned()
+    let phone = |zh: &str, en: &str| {
+        let more = if lan {
+            ""
+        } else {
+            pick(lang, "；真机：make run LAN=1", "; a phone: make run LAN=1")
+        };
+        format!("{}{more}", pick(lang, zh, en))
     };
-    line(
+    platform(
+        plan,
         "Web",
-        &format!("sensors.init({{ server_url: '{url}', is_track_single_page: true }});"),
-        out,
-    );
-    note(
         pick(
             lang,
             "https 页面只能报到 https：make run TLS=1（127.0.0.1 除外）",
-            "an https page may only send to https: make run TLS=1 (except 127.0.0.1)",
+            "an https page may only send to https: make run TLS=1 (127.0.0.1 excepted)",
         ),
+        &[format!("sensors.init({{ server_url: '{url}' }}); sensors.quick('autoTrack');")],
         out,
     );
-    line(
+    platform(
+        plan,
         pick(lang, "小程序", "mini program"),
-        &format!("sensors.setPara({{ server_url: '{url}' }}); sensors.init();"),
-        out,
-    );
-    note(
-        &pick(
-            lang,
-            format!("开发者工具：详情 → 本地设置 → 勾选“不校验合法域名…”{phone}，并打开“调试”"),
-            format!(
-                "developer tool: Details → Local settings → do not verify domains{phone}, debugging on"
-            ),
+        &phone(
+            "开发者工具 → 详情 → 本地设置 → 勾选“不校验合法域名”；手机预览时打开“调试”",
+            "developer tool, Details, Local settings: do not verify domains; on a phone turn debugging on",
         ),
+        &[
+            format!("sensors.setPara({{ name: 'sensors', server_url: '{url}' }});"),
+            "sensors.init();".to_owned(),
+        ],
         out,
     );
-    let emulator = plan.url(if lan { "127.0.0.1" } else { "10.0.2.2" });
-    line(
+    let cleartext = if plan.tls.is_some() {
+        ""
+    } else {
+        pick(
+            lang,
+            "；Android 9+ 调试包需 android:usesCleartextTraffic=\"true\"",
+            "; Android 9+ debug builds need android:usesCleartextTraffic=\"true\"",
+        )
+    };
+    let emulator = plan.url("10.0.2.2");
+    platform(
+        plan,
         "Android",
-        &format!("new SAConfigOptions(\"{}\")", if lan { &url } else { &emulator }),
-        out,
-    );
-    note(
-        &pick(
-            lang,
-            format!(
-                "模拟器用 10.0.2.2；USB 真机：adb reverse tcp:{port} tcp:{port} 后用 127.0.0.1"
-            ),
-            format!(
-                "emulator: 10.0.2.2 · phone by USB: adb reverse tcp:{port} tcp:{port}, then 127.0.0.1"
-            ),
-        ),
-        out,
-    );
-    if plan.tls.is_none() {
-        note(
+        &format!(
+            "{}{cleartext}",
             pick(
                 lang,
-                "Android 9+ 的调试包需 android:usesCleartextTraffic=\"true\"",
-                "Android 9+ needs android:usesCleartextTraffic=\"true\" in the debug build",
-            ),
-            out,
-        );
-    }
-    line(
+                format!(
+                    "模拟器用 10.0.2.2；USB 真机：adb reverse tcp:{port} tcp:{port} 后用 127.0.0.1"
+                ),
+                format!(
+                    "emulator: 10.0.2.2; phone by USB: adb reverse tcp:{port} tcp:{port}, then 127.0.0.1"
+                ),
+            )
+        ),
+        &[format!(
+            "SensorsDataAPI.startWithConfigOptions(this, new SAConfigOptions(\"{}\"));",
+            if lan { &url } else { &emulator }
+        )],
+        out,
+    );
+    platform(
+        plan,
         "iOS",
-        &format!("[[SAConfigOptions alloc] initWithServerURL:@\"{url}\" launchOptions:opts]"),
-        out,
-    );
-    note(
-        &pick(
-            lang,
-            format!(
-                "模拟器可用 127.0.0.1{phone}；http 需在 Info.plist 打开 NSAllowsLocalNetworking"
-            ),
-            format!(
-                "simulator: 127.0.0.1{phone} · http needs NSAllowsLocalNetworking in Info.plist"
-            ),
+        &phone(
+            "模拟器可用 127.0.0.1；http 需在 Info.plist 打开 NSAllowsLocalNetworking",
+            "simulator: 127.0.0.1; http needs NSAllowsLocalNetworking in Info.plist",
         ),
+        &[
+            format!(
+                "SAConfigOptions *o = [[SAConfigOptions alloc] initWithServerURL:@\"{url}\" launchOptions:nil];"
+            ),
+            "[SensorsAnalyticsSDK startWithConfigOptions:o];".to_owned(),
+        ],
         out,
     );
-    line("Java", &format!("new SensorsAnalytics(new BatchConsumer(\"{here}\"))"), out);
-    line("Python", &format!("SensorsAnalytics(DefaultConsumer('{here}'))"), out);
-    line("Node", &format!("new SensorsAnalytics().submitTo('{here}')"), out);
-    line(
-        "Go / PHP",
-        &format!("InitDefaultConsumer(\"{here}\", 3000)  ·  new BatchConsumer(\"{here}\")"),
+    platform(
+        plan,
+        "Java · Python · Node · Go · PHP",
+        "",
+        &[
+            format!("SensorsAnalytics sa = new SensorsAnalytics(new BatchConsumer(\"{here}\"));"),
+            format!(
+                "sa = sensorsanalytics.SensorsAnalytics(sensorsanalytics.DefaultConsumer('{here}'))"
+            ),
+            format!("const sa = new SensorsAnalytics(); sa.submitTo('{here}');"),
+            format!("consumer, _ := sensorsanalytics.InitDefaultConsumer(\"{here}\", 3000)"),
+            format!("$sa = new SensorsAnalytics(new BatchConsumer(\"{here}\"));"),
+        ],
         out,
     );
-    line(
+    platform(
+        plan,
         pick(lang, "云主机", "cloud host"),
-        &format!("ssh -L {port}:127.0.0.1:{port} {}", pick(lang, "用户@主机", "user@host")),
-        out,
-    );
-    note(
         &pick(
             lang,
-            format!("或 make run LISTEN=0.0.0.0，并在安全组放行 {port}（只对自己的 IP）"),
             format!(
-                "or make run LISTEN=0.0.0.0 and open port {port} in the firewall, for your own address only"
+                "在自己电脑上执行，之后照用 127.0.0.1；或 make run LISTEN=0.0.0.0 并只对自己的 IP 放行 {port}"
+            ),
+            format!(
+                "run this on your own computer, then use 127.0.0.1; or make run LISTEN=0.0.0.0 and open port {port} to your address only"
             ),
         ),
+        &[format!("ssh -L {port}:127.0.0.1:{port} {}", pick(lang, "用户@主机", "user@host"))],
         out,
     );
     out.push('\n');

@@ -25,6 +25,7 @@ use super::tail::row::{Layout, Row};
 use crate::Fail;
 use crate::cli::{Common, Up};
 use crate::config::{Config, Loaded, load};
+use crate::control::client::connect;
 use crate::daemon::Daemon;
 use crate::lang::{self, pick};
 use crate::log::{self, Level};
@@ -48,6 +49,8 @@ struct Plan {
     tls: Option<tls::Files>,
     lang: Lang,
     paint: Paint,
+    /// Columns of the terminal, if it is one.
+    columns: Option<usize>,
 }
 
 impl Plan {
@@ -96,13 +99,19 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     let level = log::init(log_config);
     let signals = signals(&[SIGTERM, SIGINT])?;
 
+    if connect(&loaded.config.socket()).is_ok() {
+        return Err(Fail::new(format!(
+            "{} is in use by a running tusk: stop it first, or give this one its own folder (--data, make run DATA=)",
+            data.display()
+        )));
+    }
     let user = place::user()?;
     place::folder(&data, user.as_ref())?;
-    if let Some(pid) = nginx::stop_leftover(&data) {
+    if nginx::stop_leftover(&data) > 0 {
         let text = pick(
             lang,
-            format!("上次留下的 nginx（pid {pid}）已停止；它收下的数据都在"),
-            format!("stopped an nginx (pid {pid}) left by an earlier run; what it took is kept"),
+            "上次留下的 nginx 已停止；它收下的数据都在",
+            "stopped an nginx left by an earlier run; what it took is kept",
         );
         eprintln!("{text}");
     }
@@ -111,7 +120,15 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     loaded.config.listen = place::free(arguments.console, lang)?;
     let lan = if arguments.lan { place::lan_address(lang) } else { None };
     let tls = if arguments.tls { Some(tls::files(&data, listen, lan)?) } else { None };
-    let plan = Plan { data, address, lan, tls, lang, paint: Paint::for_stdout() };
+    let plan = Plan {
+        data,
+        address,
+        lan,
+        tls,
+        lang,
+        paint: Paint::for_stdout(),
+        columns: term::columns(),
+    };
 
     let conf = nginx::Conf { module: &module, user: user.as_ref(), plan: &plan };
     nginx::write(&conf)?;
@@ -120,7 +137,7 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     let events = daemon.engine.tap(TAP_EVENTS);
     let mut nginx = Nginx::start(&nginx, &plan.data, plan.address)?;
 
-    let layout = Layout::new(lang, term::columns(), plan.paint);
+    let layout = Layout::new(lang, plan.columns, plan.paint);
     let mut text = banner::text(&plan, daemon.config.listen);
     text += &layout.head();
     let shown = put(&text)? && follow(&plan, &daemon, &mut nginx, &events, &signals, &layout)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Plan;
 use super::place::User;
@@ -193,6 +193,8 @@ impl Nginx {
                 ),
             ),
         );
+        // A killed master leaves workers that hold the port.
+        stop_leftover(&self.data);
         self.child = spawn(&self.program, &self.data)?;
         self.started = Instant::now();
         Ok(())
@@ -247,23 +249,44 @@ fn pid(number: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(number).ok()?)
 }
 
-/// Ends an nginx that an earlier, killed run left behind in this folder; its number if there was one. Known by its pid file, its
-/// working folder and its name, so never another's.
-pub(super) fn stop_leftover(data: &Path) -> Option<u32> {
-    let number: u32 = fs::read_to_string(data.join(PID)).ok()?.trim().parse().ok()?;
-    let process = pid(number)?;
-    let proc = PathBuf::from(format!("/proc/{number}"));
-    let folder = fs::canonicalize(data).ok()?;
-    let name = fs::read_to_string(proc.join("comm")).ok()?;
-    if fs::read_link(proc.join("cwd")).ok()? != folder || name.trim() != "nginx" {
-        return None;
-    }
-    kill_process(process, Signal::QUIT).ok()?;
+/// Ends what an earlier, killed run left behind in this folder; how many processes there were.
+pub(super) fn stop_leftover(data: &Path) -> usize {
+    let found = ours(data).len();
     let start = Instant::now();
-    while test_kill_process(process).is_ok() && start.elapsed() < QUIT_LIMIT {
+    let mut signal = Signal::QUIT;
+    for round in 0.. {
+        let left = ours(data);
+        if left.is_empty() {
+            break;
+        }
+        if start.elapsed() > QUIT_LIMIT {
+            signal = Signal::KILL;
+        }
+        if round == 0 || signal == Signal::KILL {
+            for process in left {
+                // It may have ended by itself just now.
+                let _ = kill_process(process, signal);
+            }
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
-    Some(number)
+    found
+}
+
+/// Processes named nginx whose working folder is this one: masters and, should a master have been killed, workers on their own.
+fn ours(data: &Path) -> Vec<Pid> {
+    let Ok(folder) = fs::canonicalize(data) else { return Vec::new() };
+    let is_ours = |proc: &Path| {
+        fs::read_to_string(proc.join("comm")).is_ok_and(|name| name.trim() == "nginx")
+            && fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd == folder)
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| {
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            is_ours(&entry.path()).then(|| pid(number))?
+        })
+        .collect()
 }
 
 fn last_lines(path: &Path) -> String {
