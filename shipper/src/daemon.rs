@@ -66,6 +66,9 @@ impl Daemon {
 
     /// Logs what became wrong and what is well again since the last call.
     pub(crate) fn watch(&mut self) {
+        for warning in self.engine.take_warnings() {
+            tracing::warn!("{warning}");
+        }
         let now = self.engine.status().problems;
         for problem in now.iter().filter(|problem| !self.problems.contains(problem)) {
             tracing::warn!("{problem}");

@@ -54,14 +54,18 @@ fn cut(text: &str, columns: usize) -> String {
     out
 }
 
-/// Lines of at most `columns`, broken at blanks or after a Chinese character; every line but the first starts with `indent`.
+/// Lines of at most `columns`, broken at blanks or between Chinese characters, never before a closing mark; every line but the
+/// first starts with `indent`.
 pub(crate) fn wrap(text: &str, columns: usize, indent: &str) -> String {
     let mut out = String::new();
     let (mut line, mut line_width) = (String::new(), 0);
-    // The last place where the line may be broken.
-    let mut good: Option<usize> = None;
+    // The last place where the line may be broken, and whether it may be after the character before this one.
+    let (mut good, mut after) = (None, false);
     for c in text.chars() {
         let wide = c.width().unwrap_or(0);
+        if after && !is_closing(c) {
+            good = Some(line.len());
+        }
         if line_width + wide > columns && line_width > width(indent) {
             let rest = line.split_off(good.unwrap_or(line.len()));
             let rest = rest.trim_start();
@@ -71,17 +75,37 @@ pub(crate) fn wrap(text: &str, columns: usize, indent: &str) -> String {
             line = format!("{indent}{rest}");
             good = None;
             if c == ' ' && rest.is_empty() {
+                after = false;
                 continue;
             }
         }
         line.push(c);
         line_width += wide;
-        if c == ' ' || (wide == 2 && !matches!(c, '（' | '「' | '《' | '“')) {
-            good = Some(line.len());
-        }
+        after = c == ' ' || (wide == 2 && !matches!(c, '（' | '「' | '《' | '“'));
     }
     out.push_str(&line);
     out
+}
+
+/// Marks that cannot begin a line.
+fn is_closing(c: char) -> bool {
+    matches!(
+        c,
+        '，' | '。'
+            | '、'
+            | '：'
+            | '；'
+            | '）'
+            | '」'
+            | '》'
+            | '”'
+            | '？'
+            | '！'
+            | '｜'
+            | ' '
+            | ','
+            | '.'
+    )
 }
 
 /// Columns of the terminal behind stdout; `None` if it is no terminal, so nothing is cut for a pipe. At least 76:

@@ -94,7 +94,13 @@ fn text(report: &Report, json: bool) -> Result<String, Fail> {
             Mark::Bad => ("✗", Tone::Bad),
         };
         let about = term::fit(finding.about, 10);
-        out += &format!("{} {about} {}\n", paint.tone(tone, mark), finding.text);
+        let line = format!("{mark} {about} {}", finding.text);
+        let line = match term::columns() {
+            Some(columns) => term::wrap(&line, columns, &" ".repeat(13)),
+            None => line,
+        };
+        out += &line.replacen(mark, &paint.tone(tone, mark), 1);
+        out.push('\n');
     }
     Ok(out)
 }
@@ -222,13 +228,6 @@ fn ring(config: &Config, report: &mut Report) {
 fn sinks(config: &Config, report: &mut Report) {
     if config.sink.file.enabled {
         folder("sink.file", &config.files(), report);
-    } else {
-        report.add(
-            "sink.file",
-            Mark::Bad,
-            "已关闭，没有任何目标；至少要有一个".into(),
-            "off, so there is no sink at all; at least one is needed".into(),
-        );
     }
 }
 

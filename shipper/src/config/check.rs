@@ -6,24 +6,22 @@ use std::path::Path;
 
 use event::{KeyRing, Projects};
 
+use shipper::engine::StartError;
+
 use super::Config;
 
 /// First problem: the setting and what to write instead.
-pub(super) fn check(config: &Config) -> Result<(), (&'static str, String)> {
-    if let Some(node) = &config.node {
-        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if !(1..=32).contains(&node.len()) || !node.bytes().all(legal) {
-            let problem =
-                format!("`{node}` is not 1 to 32 of a-z 0-9 -; it stands in file names and keys");
-            return Err(("node", problem));
-        }
+pub(super) fn check(config: &Config) -> Result<(), (String, String)> {
+    own(config).map_err(|(setting, problem)| (setting.to_owned(), problem))?;
+    match config.engine().problems().into_iter().next() {
+        Some(StartError::Setting { setting, problem }) => Err((setting, problem)),
+        Some(other) => Err((String::new(), other.to_string())),
+        None => Ok(()),
     }
-    if let Some(zone) = &config.timezone
-        && jiff::tz::TimeZone::get(zone).is_err()
-    {
-        let problem = format!("no zone `{zone}`; take an IANA name such as Asia/Shanghai or UTC");
-        return Err(("timezone", problem));
-    }
+}
+
+/// What the engine does not know, and files of secrets that are open to everybody.
+fn own(config: &Config) -> Result<(), (&'static str, String)> {
     if let Some(host) =
         config.hosts.iter().find(|host| host.is_empty() || host.contains([':', '/', ' ']))
     {

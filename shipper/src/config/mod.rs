@@ -73,7 +73,7 @@ impl Default for Config {
             timezone: None,
             keys_file: None,
             tokens_file: None,
-            any_project: false,
+            any_project: engine.any_project,
             listen: SocketAddr::from(([127, 0, 0, 1], 8190)),
             hosts: Vec::new(),
             lang: None,
@@ -152,7 +152,7 @@ pub(crate) fn load(named: Option<&Path>, data: Option<&Path>) -> Result<Loaded, 
     if let Some(data) = data {
         data.clone_into(&mut config.data);
     }
-    check::check(&config).map_err(|(setting, problem)| source.setting(setting, &problem))?;
+    check::check(&config).map_err(|(setting, problem)| source.setting(&setting, &problem))?;
     Ok(Loaded { config, file })
 }
 
@@ -201,7 +201,7 @@ mod tests {
         let source = Source::new(Path::new("tusk.toml"), text);
         let result = parse(&source, &|name| (name == "TOKEN").then(|| "s3cret".to_owned()));
         let result = result.and_then(|config| {
-            check::check(&config).map_err(|(setting, problem)| source.setting(setting, &problem))
+            check::check(&config).map_err(|(setting, problem)| source.setting(&setting, &problem))
         });
         result.unwrap_err().to_string()
     }
@@ -246,11 +246,11 @@ mod tests {
         );
         assert_eq!(
             error("# name\nnode = \"Web_1\"\n"),
-            "tusk.toml:2: node: `Web_1` is not 1 to 32 of a-z 0-9 -; it stands in file names and keys\n2 | node = \"Web_1\""
+            "tusk.toml:2: node: write 1 to 32 of a-z, 0-9 and -\n2 | node = \"Web_1\""
         );
         assert_eq!(
             error("timezone = \"Asia/Beijing\"\n"),
-            "tusk.toml:1: timezone: no zone `Asia/Beijing`; take an IANA name such as Asia/Shanghai or UTC\n1 | timezone = \"Asia/Beijing\""
+            "tusk.toml:1: timezone: `Asia/Beijing` is no time zone; write an IANA name such as \"Asia/Shanghai\" or \"UTC\"\n1 | timezone = \"Asia/Beijing\""
         );
     }
 

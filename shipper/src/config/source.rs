@@ -73,6 +73,7 @@ impl Source {
     pub(super) fn setting(&self, name: &str, problem: &str) -> ConfigError {
         match self.find(name) {
             Some(number) => self.at_line(number, &format!("{name}: {problem}")),
+            None if name.is_empty() => ConfigError(format!("{}: {problem}", self.file.display())),
             None => ConfigError(format!("{}: {name}: {problem}", self.file.display())),
         }
     }

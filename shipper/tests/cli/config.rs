@@ -75,22 +75,25 @@ fn a_file_in_the_folder_is_found_and_named() {
 }
 
 #[test]
-fn check_shows_sizes_and_hours_and_fails_when_nothing_would_be_stored() {
+fn check_shows_sizes_and_hours_and_fails_when_the_disk_is_too_small() {
     let dir = Dir::new();
-    dir.write(
-        "tusk.toml",
-        "data = \"d\"\nlisten = \"127.0.0.1:0\"\njournal.bytes_max = 1073741824\nsink.file.enabled = false\n",
-    );
-    let output = run(tusk(&dir).args(["check", "--config", "tusk.toml"]), b"");
+    let check = |toml: &str, arguments: &[&str]| {
+        dir.write("tusk.toml", &format!("data = \"d\"\nlisten = \"127.0.0.1:0\"\n{toml}"));
+        run(tusk(&dir).args(["check", "--config", "tusk.toml"]).args(arguments), b"")
+    };
+    let output = check("journal.bytes_max = 1073741824\n", &[]);
     let text = stdout(&output);
     assert!(text.contains("the journal's cap is 1.0 GiB"), "{text}");
     assert!(text.contains("100/s 2 h · 1,000/s 17 min · 10,000/s 1 min"), "{text}");
-    assert!(text.contains("✗ sink.file"), "{text}");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let output = check("journal.bytes_max = 1000000000000000000\n", &["--json"]);
     assert_eq!(output.status.code(), Some(1));
-    let output = run(tusk(&dir).args(["check", "--json", "--config", "tusk.toml"]), b"");
     let findings: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-    let bad = findings.as_array().unwrap().iter().filter(|f| f["mark"] == "bad").count();
-    assert_eq!(bad, 1, "{findings}");
+    let bad: Vec<_> = findings.as_array().unwrap().iter().filter(|f| f["mark"] == "bad").collect();
+    assert_eq!(bad.len(), 1, "{findings}");
+    assert!(bad[0]["text"].as_str().unwrap().contains("lower journal.bytes_max"), "{findings}");
+    let output = check("sink.file.enabled = false\n", &[]);
+    assert!(stderr(&output).contains("at least one sink"), "{}", stderr(&output));
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn golden_requests_print_the_stored_bytes_and_exit_0() {
         command.args(["decode", "--client-ip", "203.0.113.7", "--recv-time"]);
         command.arg(meta["recv_ms"].to_string()).arg("--keys").arg(&keys);
         let output = run(&mut command, &request);
-        let context = format!("{}: {}{}", folder.display(), stdout(&output), stderr(&output));
+        let context = format!("{}: {}", folder.display(), stderr(&output));
         assert!(output.status.success(), "{context}");
         let expected = read("expected.jsonl");
         let mut expected: Vec<&str> = expected.lines().collect();
@@ -64,7 +64,7 @@ fn golden_requests_print_the_stored_bytes_and_exit_0() {
             let (verdict, mut codes) = parts(&want_line);
             codes.extend(shared.iter().map(|code| code.as_str().unwrap()[..4].to_owned()));
             assert_eq!(parts(&line), (verdict, codes), "{context}");
-            assert_eq!(event_text(got), event_text(want), "{context}");
+            assert!(event_text(got) == event_text(want), "{context} event {index}");
             let hints = line["hints"].as_array().map_or(0, Vec::len);
             assert_eq!(hints, line["codes"].as_array().unwrap().len(), "{context}");
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod config;
+mod daemon;
 mod decode;
 mod keys;
 mod support;

@@ -149,6 +149,8 @@ pub(crate) fn one_line(json: &str) -> String {
     json.replace(['\n', '\r'], " ")
 }
 
+/// Columns the verdict has at least: a word and two codes.
+const VERDICT: usize = 20;
 /// Most messages shown under one event.
 const MESSAGES_MAX: usize = 4;
 
@@ -168,11 +170,11 @@ impl Layout {
     pub(crate) fn new(lang: Lang, columns: Option<usize>, paint: Paint) -> Self {
         // time, project, SDK, event, user; what is left is the verdict's.
         let (time_form, mut widths) = match columns {
-            Some(..=105) => ("%H:%M:%S", [8, 7, 10, 14, 10]),
+            Some(..=109) => ("%H:%M:%S", [8, 7, 9, 12, 9]),
             _ => ("%H:%M:%S.%3f", [12, 10, 18, 22, 18]),
         };
         if let Some(columns) = columns {
-            let used = widths.iter().sum::<usize>() + 2 * widths.len() + 16;
+            let used = widths.iter().sum::<usize>() + 2 * widths.len() + VERDICT;
             let mut spare = columns.saturating_sub(used);
             for (i, share, most) in [(3, 2, 36), (4, 3, 44), (2, 4, 22), (1, 4, 16)] {
                 let more = (spare / share).min(most - widths[i].min(most));
@@ -225,7 +227,15 @@ impl Layout {
             }
             out.push_str("  ");
         }
-        out.push_str(&self.paint.tone(row.tone(), &shown(&row.verdict(self.lang))));
+        let verdict = shown(&row.verdict(self.lang));
+        let verdict = match self.columns {
+            Some(columns) => {
+                let used = self.widths.iter().map(|width| width + 2).sum::<usize>();
+                fit(&verdict, columns.saturating_sub(used).max(VERDICT)).trim_end().to_owned()
+            }
+            None => verdict,
+        };
+        out.push_str(&self.paint.tone(row.tone(), &verdict));
         out.push('\n');
         for code in row.codes.iter().take(MESSAGES_MAX) {
             out.push_str(&self.message(code, &row.app_version, row.tone()));

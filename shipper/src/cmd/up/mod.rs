@@ -162,7 +162,7 @@ fn configuration(common: &Common) -> Result<(Loaded, Lang), Fail> {
         Some(file) => load(Some(file), common.data.as_deref())?,
         None => {
             let data = common.data.clone().unwrap_or_else(|| PathBuf::from("data"));
-            let mut config = Config { data, ..Config::default() };
+            let mut config = Config { data, any_project: true, ..Config::default() };
             config.sink.file.compression = Compression::None;
             config.sink.file.range_age_ms_max = RANGE_AGE_MS;
             Loaded { config, file: None }

@@ -1,0 +1,439 @@
+//! `tusk run` and the commands that ask it, fed through a real ring as nginx's workers feed it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use event::{Config, KeyRing, Project, Scratch};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use shm_ring::{Meta, Options, Producer};
+
+use crate::support::{Dir, run, stderr, stdout, tusk};
+
+/// How long anything may take before the test fails.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A running daemon with its ring.
+struct Daemon {
+    dir: Dir,
+    child: Child,
+    address: SocketAddr,
+    ring: Producer,
+    scratch: Scratch,
+}
+
+fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(start.elapsed() < LIMIT, "{what}: not in {LIMIT:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// GET by hand, so that the Host header is ours; status and body.
+fn get(address: SocketAddr, path: &str, host: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(LIMIT)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+impl Daemon {
+    fn start(toml: &str) -> Self {
+        Self::start_in(Dir::new(), toml)
+    }
+
+    fn start_in(dir: Dir, toml: &str) -> Self {
+        let address = free_address();
+        let text = format!(
+            "data = \"data\"\nlisten = \"{address}\"\nnode = \"web1\"\ntimezone = \"Asia/Shanghai\"\n{toml}\n\
+             [sink.file]\ncompression = \"none\"\nrange_age_ms_max = 200\n"
+        );
+        dir.write("tusk.toml", &text);
+        let path = dir.path().join("data/ring");
+        std::fs::create_dir_all(dir.path().join("data")).unwrap();
+        shm_ring::prepare(&Options { path: path.clone(), size_bytes: 64 << 20, owner: None })
+            .unwrap();
+        let child = Self::spawn(&dir);
+        let ring = Producer::attach(&path).unwrap();
+        let mut daemon = Self { dir, child, address, ring, scratch: Scratch::new() };
+        daemon.ready();
+        daemon
+    }
+
+    fn spawn(dir: &Dir) -> Child {
+        let log = std::fs::File::create(dir.path().join("log")).unwrap();
+        tusk(dir).args(["run", "--config", "tusk.toml"]).stderr(log).spawn().unwrap()
+    }
+
+    fn ready(&mut self) {
+        let address = self.address;
+        wait_for("/readyz", || {
+            assert!(self.child.try_wait().unwrap().is_none(), "ended: {}", self.log());
+            get(address, "/readyz", "localhost").filter(|answer| answer.0 == 200)
+        });
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.child.id().try_into().unwrap()).unwrap(), signal).unwrap();
+    }
+
+    /// Ends it with SIGTERM and expects a clean end.
+    fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let status = wait_for("the end after SIGTERM", || self.child.try_wait().unwrap());
+        assert!(status.success(), "{status}: {}", self.log());
+    }
+
+    /// Sends one request's body as nginx's module would.
+    fn send(&mut self, body: &str) {
+        let config =
+            Config { project: Project::Any, keys: KeyRing::default().into(), ..Config::default() };
+        let raw = format!("POST /sa?project=shop HTTP/1.1\r\n\r\n{body}");
+        let parsed = event::http::parse(raw.as_bytes()).unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let recv_ns = u64::try_from(now.as_nanos()).unwrap();
+        let request = parsed.request(b"203.0.113.7", recv_ns);
+        let accepted = event::accept(&request, &config, &mut self.scratch);
+        let meta = Meta {
+            kind: accepted.store.unwrap() as u8,
+            flags: 0,
+            kept: accepted.kept.try_into().unwrap(),
+            rejected: accepted.rejected.try_into().unwrap(),
+            recv_ns,
+        };
+        let mut heads = [[0; 8]; 5];
+        self.ring.push(&meta, &accepted.sections(&mut heads)).unwrap();
+    }
+
+    /// One event of a user now.
+    fn event(&mut self, name: &str, user: &str) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let ms = now.as_millis();
+        self.send(&format!(
+            "data={{\"type\":\"track\",\"event\":\"{name}\",\"distinct_id\":\"{user}\",\"time\":{ms},\
+             \"lib\":{{\"$lib\":\"js\",\"$lib_version\":\"1.27.11\"}},\"properties\":{{\"price\":9.50,\"kind\":\"苹果\"}}}}"
+        ));
+    }
+
+    /// Output of another command on the same folder, which must succeed.
+    fn ask(&self, arguments: &[&str]) -> String {
+        let output = run(tusk(&self.dir).args(arguments).args(["--config", "tusk.toml"]), b"");
+        assert!(output.status.success(), "{arguments:?}: {}{}", stdout(&output), stderr(&output));
+        stdout(&output)
+    }
+
+    /// A question to the socket as `docs/configuration.md` and `control` describe it.
+    fn socket(&self, request: &str) -> Value {
+        let mut stream = UnixStream::connect(self.dir.path().join("data/tusk.sock")).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        writeln!(stream, "{request}").unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Waits until the ledger shows this many received events.
+    fn received(&self, number: u64) -> Value {
+        wait_for("the ledger", || {
+            let ledger = self.socket(r#"{"cmd":"ledger"}"#)["ok"].clone();
+            (ledger["received"] == number).then_some(ledger)
+        })
+    }
+
+    /// Waits until this many events are in the file sink.
+    fn delivered(&self, number: u64) {
+        wait_for("the file sink", || {
+            let ledger = self.socket(r#"{"cmd":"ledger"}"#);
+            (ledger["ok"]["sinks"][0]["sums"]["delivered"] == number).then_some(())
+        });
+    }
+
+    /// Starts a tail and waits until the daemon knows it.
+    fn tail(&self, arguments: &[&str]) -> Child {
+        let before = self.socket(r#"{"cmd":"status"}"#)["ok"]["tap"]["subscribers"].clone();
+        let mut command = tusk(&self.dir);
+        command.arg("tail").args(arguments).args(["--config", "tusk.toml"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for("the tail", || {
+            let now = self.socket(r#"{"cmd":"status"}"#)["ok"]["tap"]["subscribers"].clone();
+            (now.as_u64() > before.as_u64()).then_some(())
+        });
+        child
+    }
+
+    /// Lines of all finished files.
+    fn lines(&self) -> Vec<String> {
+        let mut open = vec![self.dir.path().join("data/files")];
+        let mut lines = Vec::new();
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else if path.extension().is_some_and(|end| end == "jsonl") {
+                    let text = std::fs::read_to_string(path).unwrap();
+                    lines.extend(text.lines().map(str::to_owned));
+                }
+            }
+        }
+        lines
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("log of the daemon:\n{}", self.log());
+        }
+    }
+}
+
+#[test]
+fn health_and_metrics_answer_loopback_names_only() {
+    let mut daemon = Daemon::start("hosts = [\"tusk.internal\"]");
+    daemon.event("Buy", "u1");
+    daemon.received(1);
+    let ask = |path: &str, host: &str| get(daemon.address, path, host).unwrap();
+    assert_eq!(ask("/healthz", "127.0.0.1"), (200, "ok\n".to_owned()));
+    assert_eq!(ask("/readyz", "tusk.internal:8190"), (200, "ready\n".to_owned()));
+    let (status, metrics) = ask("/metrics", "localhost");
+    assert_eq!(status, 200);
+    assert!(metrics.contains("tusk_build_info{version="), "{metrics}");
+    for line in metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(name.starts_with("tusk_") && value.parse::<f64>().is_ok(), "{line}");
+    }
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        assert_eq!(ask(path, "evil.example").0, 421, "{path}");
+    }
+    assert_eq!(ask("/nothing", "localhost").0, 404);
+}
+
+#[test]
+fn a_tail_shows_what_its_filters_name_and_nothing_else() {
+    let mut daemon = Daemon::start("");
+    let by_event = daemon.tail(&["--json", "-n", "2", "--event", "Buy*"]);
+    let by_user = daemon.tail(&["--json", "-n", "1", "--user", "u2"]);
+    let rejected = daemon.tail(&["-n", "1", "--verdict", "rejected", "--lang", "zh"]);
+    daemon.event("$pageview", "u1");
+    daemon.event("BuyNow", "u1");
+    daemon.event("提交订单", "用户一");
+    daemon.event("Buy", "u2");
+    let lines = |child: Child| {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let text = lines(by_event);
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["BuyNow", "Buy"]);
+    let first = &events[0];
+    assert!(text.contains("\"price\":9.50,\"kind\":\"苹果\""), "the SDK's own bytes: {text}");
+    assert_eq!((&first["project"], &first["verdict"]), (&"shop".into(), &"kept".into()));
+    assert_eq!((&first["sdk"], &first["sdk_version"]), (&"js".into(), &"1.27.11".into()));
+    assert!(first["node"].as_str().unwrap().starts_with("web1-"), "{first}");
+    assert!(lines(by_user).contains("\"user\":\"u2\""));
+    let text = lines(rejected);
+    assert!(text.starts_with("时间"), "{text}");
+    assert!(text.contains("提交订单") && text.contains("✗ 隔离 N101"), "{text}");
+    assert!(text.contains("└ [N101] "), "{text}");
+}
+
+#[test]
+fn a_tail_ends_when_the_daemon_stops() {
+    let mut daemon = Daemon::start("");
+    let tail = daemon.tail(&[]);
+    daemon.stop();
+    let output = tail.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("the daemon stopped"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_ledger_adds_up_and_the_audit_reads_the_files_back() {
+    let mut daemon = Daemon::start("");
+    for i in 0..20 {
+        daemon.event("Buy", &format!("u{i}"));
+    }
+    daemon.event("坏名字", "u1");
+    daemon.received(21);
+    daemon.delivered(20);
+    let ledger: Value =
+        serde_json::from_str(&daemon.ask(&["ledger", "--json", "--audit"])).unwrap();
+    assert_eq!((&ledger["kept"], &ledger["rejected"]), (&20.into(), &1.into()), "{ledger}");
+    assert_eq!(ledger["gaps"].as_array().unwrap().len(), 0, "{ledger}");
+    assert_eq!(
+        (&ledger["audit"][0]["found"], &ledger["audit"][0]["expected"]),
+        (&20.into(), &20.into()),
+        "{ledger}"
+    );
+    let text = daemon.ask(&["ledger", "--audit", "--lang", "zh"]);
+    for want in ["接收", "✓ 账平", "✓ 不缺不多"] {
+        assert!(text.contains(want), "{text}");
+    }
+    // A line taken out of a file must be found missing.
+    let mut open = vec![daemon.dir.path().join("data/files")];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|end| end == "jsonl") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                std::fs::write(&path, text.split_once('\n').unwrap().1).unwrap();
+                open.clear();
+                break;
+            }
+        }
+    }
+    let output = run(tusk(&daemon.dir).args(["ledger", "--audit", "--config", "tusk.toml"]), b"");
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stdout(&output).contains("✗ missing "), "{}", stdout(&output));
+}
+
+#[test]
+fn quarantined_events_are_listed_shown_redriven_and_discarded() {
+    let dir = Dir::new();
+    dir.write("tokens.toml", "[[project]]\nname = \"shop\"\n");
+    let mut daemon = Daemon::start_in(dir, "");
+    for user in ["u1", "u2"] {
+        daemon.event("提交 订单", user);
+    }
+    daemon.event("undefined-name", "u3");
+    let open = wait_for("the quarantine", || {
+        let groups: Value =
+            serde_json::from_str(&daemon.ask(&["quarantine", "list", "--json"])).unwrap();
+        let open: u64 =
+            groups.as_array().unwrap().iter().map(|g| g["open"].as_u64().unwrap()).sum();
+        (open == 3).then_some(groups)
+    });
+    assert_eq!(open[0]["code"], "N101", "{open}");
+    let text = daemon.ask(&["quarantine", "list"]);
+    assert!(text.contains("提交 订单") && text.contains("3 in all"), "{text}");
+    let text =
+        daemon.ask(&["quarantine", "show", "--event", "提交 订单", "-n", "5", "--lang", "zh"]);
+    assert_eq!(text.matches("[N101]").count(), 2, "{text}");
+    assert!(text.contains("js 1.27.11") && text.contains("\"distinct_id\":\"u2\""), "{text}");
+    let lsn = open[0]["sample"][0].as_u64().unwrap();
+    let id = format!("{lsn:016x}:0");
+    let shown = daemon.ask(&["quarantine", "show", "--id", &id, "--json"]);
+    assert_eq!(shown.lines().count(), 1, "{shown}");
+    // Nothing changed, so it is still rejected, with the reason.
+    let text = daemon.ask(&["quarantine", "redrive", "--id", &id]);
+    assert!(
+        text.starts_with("0 redriven (0 events); 1 still rejected") && text.contains("N101"),
+        "{text}"
+    );
+    assert_eq!(daemon.ask(&["quarantine", "discard", "--code", "N101"]), "3 events given up\n");
+    wait_for("nothing open", || {
+        (daemon.ask(&["quarantine", "list"]) == "nothing open in quarantine\n").then_some(())
+    });
+    let ledger = daemon.received(3);
+    assert_eq!(ledger["quarantine"]["discarded"], 3, "{ledger}");
+    assert_eq!(ledger["gaps"].as_array().unwrap().len(), 0, "{ledger}");
+}
+
+#[test]
+fn sigterm_drains_the_ring_and_the_next_start_goes_on() {
+    let mut daemon = Daemon::start("");
+    for i in 0..500 {
+        daemon.event("Buy", &format!("u{i}"));
+    }
+    daemon.stop();
+    assert_eq!(daemon.lines().len(), 500, "{}", daemon.log());
+    let log = daemon.log();
+    assert!(log.contains("ring_drained=true") && log.contains("sinks_drained=true"), "{log}");
+    assert!(!daemon.dir.path().join("data/tusk.sock").exists());
+    daemon.child = Daemon::spawn(&daemon.dir);
+    daemon.ready();
+    daemon.event("Buy", "again");
+    daemon.received(501);
+    daemon.stop();
+    let mut lines = daemon.lines();
+    assert_eq!(lines.len(), 501);
+    lines.sort();
+    lines.dedup();
+    assert_eq!(lines.len(), 501, "nothing twice");
+}
+
+#[test]
+fn sighup_takes_what_it_can_and_names_what_waits() {
+    let mut daemon = Daemon::start("");
+    let file = daemon.dir.path().join("tusk.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    daemon.dir.write("tusk.toml", &format!("{text}shape = \"flat\"\n[log]\nlevel = \"debug\"\n"));
+    daemon.signal(Signal::HUP);
+    wait_for("the reload", || {
+        daemon.log().contains("settings=[\"sink.file.shape\"]").then_some(())
+    });
+    daemon.dir.write("tusk.toml", "nonsense = 1\n");
+    daemon.signal(Signal::HUP);
+    wait_for("the refusal", || {
+        daemon.log().contains("not reloaded: tusk.toml:1:1: unknown field `nonsense`").then_some(())
+    });
+    daemon.dir.write("tusk.toml", &text);
+    daemon.event("Buy", "u1");
+    daemon.received(1);
+}
+
+#[test]
+fn a_second_daemon_on_the_folder_is_refused_and_the_socket_is_private() {
+    let daemon = Daemon::start("");
+    let mode = std::fs::metadata(daemon.dir.path().join("data/tusk.sock")).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+    let other = format!("data = \"data\"\nlisten = \"{}\"\n", free_address());
+    daemon.dir.write("other.toml", &other);
+    let output = run(tusk(&daemon.dir).args(["run", "--config", "other.toml"]), b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("in use by another tusk"), "{}", stderr(&output));
+    let busy = format!("data = \"data2\"\nlisten = \"{}\"\n", daemon.address);
+    daemon.dir.write("busy.toml", &busy);
+    let output = run(tusk(&daemon.dir).args(["run", "--config", "busy.toml"]), b"");
+    assert!(stderr(&output).contains("set `listen` in tusk.toml"), "{}", stderr(&output));
+    assert!(
+        !daemon.dir.path().join("data2").exists(),
+        "the address is tried before anything is made"
+    );
+    let text = daemon.ask(&["check"]);
+    assert!(text.contains("web1-") && text.contains("✓ sink"), "{text}");
+}
+
+#[test]
+fn logs_are_json_on_request_and_nonsense_on_the_socket_gets_a_sentence() {
+    let mut daemon = Daemon::start("log.format = \"json\"");
+    for request in ["", "{}", "{\"cmd\":\"reboot\"}", "nonsense"] {
+        let answer = daemon.socket(request);
+        assert!(answer["error"].as_str().unwrap().contains("not a request"), "{answer}");
+    }
+    let answer = daemon.socket(r#"{"cmd":"audit","sink":"kafka"}"#);
+    assert!(answer["error"].as_str().unwrap().contains("kafka"), "{answer}");
+    daemon.stop();
+    let log = daemon.log();
+    assert!(log.lines().count() >= 3, "{log}");
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(line["level"].is_string() && line["timestamp"].is_string(), "{line}");
+    }
+}
