@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use event::record::Kind;
 use tusk_tests::conf::Conf;
 use tusk_tests::http::{self, Connection, escape};
 use tusk_tests::load::base64;
@@ -155,7 +156,7 @@ fn limits_are_those_of_the_location() {
     assert!(over.kept == 0 && over.codes.contains(&"E106".to_owned()), "{:?}", over.codes);
     // What fits as it was sent is left to the shipper to decode; what does not is kept in part.
     let over = stored("/record/sa", &list(&many));
-    assert_eq!((over.kind, over.codes.len()), (event::record::Kind::Sealed as u8, 0));
+    assert_eq!((over.kind, over.codes.len()), (Kind::Sealed as u8, 0));
     let over = stored("/record/sa", &list(&[&many[..], &many[..]].concat()));
     assert!(over.codes.contains(&"L002".to_owned()), "{:?}", over.codes);
     let garbage = vec![b'~'; 50_000];
@@ -207,6 +208,69 @@ fn the_access_log_tells_results_apart() {
     wait_for(20, "the full ring in the log", || {
         dir.read("access.log").lines().any(|line| line.starts_with("full ")).then_some(())
     });
+}
+
+#[test]
+fn keys_open_envelopes_once_and_over_the_rate_they_stay_sealed() {
+    let recorded = tusk_tests::root().join("tests/golden/sensors/android-rsaaes-01");
+    let meta = fs::read_to_string(recorded.join("meta.toml")).unwrap();
+    let request = fs::read(recorded.join("request.http")).unwrap();
+    for (rate, kind) in [("", Kind::Request), ("tusk_key_rate 0;", Kind::Sealed)] {
+        let dir = Dir::new("keys");
+        secret(&dir, "keys.toml", &meta[meta.find("[[key]]").unwrap()..]);
+        let conf = Conf {
+            workers: 1,
+            server: "location = /metrics { tusk_metrics; }".into(),
+            location: format!("tusk_project *; tusk_keys keys.toml; {rate}"),
+            ..Conf::default()
+        };
+        let nginx = Nginx::start(&dir, |port| conf.text(&dir, port));
+        for _ in 0..3 {
+            let mut connection = Connection::open(nginx.address()).unwrap();
+            connection.write(&request).unwrap();
+            assert_eq!(connection.answer(false).unwrap().status, 200);
+        }
+        let stored = ring::drain(&dir.ring());
+        assert_eq!(stored.len(), 3);
+        let metrics = http::get(nginx.address(), "/metrics").text();
+        let has = |line: &str| assert!(metrics.contains(line), "{line}\n{metrics}");
+        for request in stored {
+            assert_eq!(request.kind, kind as u8, "{:?}", request.codes);
+            assert_eq!(request.events.is_empty(), kind == Kind::Sealed);
+        }
+        if kind == Kind::Sealed {
+            has("\ntusk_edge_sealed_total 3\n");
+            has("\ntusk_edge_key_ops_total 0\n");
+        } else {
+            has("\ntusk_edge_key_ops_total 1\n");
+        }
+    }
+}
+
+#[test]
+fn memory_of_large_requests_is_given_back() {
+    let dir = Dir::new("memory");
+    let nginx = Nginx::start(&dir, |port| Conf { workers: 1, ..Conf::default() }.text(&dir, port));
+    let address = nginx.address();
+    let worker = nginx.workers()[0];
+    let anonymous_kb = || -> u64 {
+        let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    assert_eq!(http::send(address, "OPTIONS", "/sa", &[], b"").status, 200);
+    let before = anonymous_kb();
+    let many: Vec<String> = (0..9_000).map(|_| event("Memory")).collect();
+    let batch = |events: usize| list(&many[..events]);
+    for events in [1, 50, 1_000, 9_000, 9_000, 9_000, 1] {
+        assert_eq!(http::post(address, "/sa", &[], &batch(events)).status, 200);
+    }
+    let big = form(&event("Big").replace("{}", &format!(r#"{{"p":"{}"}}"#, "x".repeat(5_000_000))));
+    for body in [&big, &big, &batch(50), &batch(1)] {
+        assert_eq!(http::post(address, "/sa", &[], body).status, 200);
+    }
+    let after = anonymous_kb();
+    assert!(after <= before + 8_192, "{before} kB before, {after} kB after");
 }
 
 /// The module's debug build panics when a request asks for it; a release build has no such door.
