@@ -12,6 +12,7 @@ trap 'for pid in $tusk $nginx; do kill "$pid" 2>/dev/null || true; done' EXIT
 make -s install PROFILE=debug
 systemd-analyze verify /lib/systemd/system/tusk.service 2>&1 | grep -F tusk && exit 1
 [ "$(stat -c '%U %a' /var/lib/tusk)" = 'tusk 750' ]
+sed -i 's/^compression.*/compression = "none"/; s/^range_age_ms_max.*/range_age_ms_max = 500/' /etc/tusk/tusk.toml
 ln -s /usr/share/nginx/modules-available/mod-http-tusk.conf /etc/nginx/modules-enabled/60-mod-http-tusk.conf
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 rm -f /etc/nginx/sites-enabled/*
@@ -29,7 +30,7 @@ for _ in $(seq 100); do
   sleep 0.1
 done
 for _ in $(seq 300); do
-  grep -rqs '"event":"Installed"' /var/lib/tusk --include='*.jsonl*' && found=1 && break
+  grep -rqs '"event":"Installed"' /var/lib/tusk --include='*.jsonl' && found=1 && break
   sleep 0.1
 done
 [ "${found:-}" = 1 ] || { cat "$tmp/log"; ls -lR /var/lib/tusk; exit 1; }

@@ -14,8 +14,9 @@ use crate::sealed::Opener;
 use crate::sink::runner::{self, Runner};
 use crate::sink::{Common, Context};
 use crate::zone::Zone;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -140,7 +141,9 @@ fn runners(
 
 fn lock(data: &Path) -> Result<File, StartError> {
     let path = data.join("lock");
-    let file = File::create(&path).map_err(|error| at(&path, error))?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o640);
+    let file = options.open(&path).map_err(|error| at(&path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {
