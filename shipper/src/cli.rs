@@ -149,11 +149,11 @@ pub(crate) struct Ledger {
     /// One JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
-    /// Only what came in and went out during this time, such as 30s, 10m, 2h: the ledger now and that much later are compared
+    /// Only what was received within this time, such as 10m, 12h, 7d
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
     /// Read the targets back and compare identities; exit code 1 if one is missing or surplus
-    #[arg(long)]
+    #[arg(long, conflicts_with = "since")]
     pub(crate) audit: bool,
 }
 

@@ -66,6 +66,44 @@ pub struct SinkLedger {
     pub skipped: Vec<(u64, u64)>,
 }
 
+/// What was received since a moment, by the order in which it was stored: from the first record received at or after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
+    /// `<name>-<epoch>`.
+    pub node: String,
+    /// The moment, ms since 1970.
+    pub since_ms: i64,
+    /// lsn of the first record counted …
+    pub from_lsn: u64,
+    /// … and the end of the count.
+    pub to_lsn: u64,
+    /// Whether all since then is counted; `false` if the journal no longer reaches back so far.
+    pub whole: bool,
+    /// `kept + rejected`.
+    pub received: u64,
+    /// Events kept.
+    pub kept: u64,
+    /// Events rejected.
+    pub rejected: u64,
+    /// Marked D001; part of `kept`.
+    pub duplicates: u64,
+    /// Events that came out of quarantine again.
+    pub redriven: u64,
+    /// Each sink: events of `kept + redriven` below its cursor, and those that wait.
+    pub sinks: Vec<SinceSink>,
+}
+
+/// One sink's part of [`Since`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinceSink {
+    /// The sink.
+    pub name: String,
+    /// Below its cursor: delivered, or accounted for as the whole ledger shows.
+    pub passed: u64,
+    /// Not yet.
+    pub waiting: u64,
+}
+
 /// What reading a target back showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {

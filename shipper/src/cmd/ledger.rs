@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use event::Lang;
 use serde_json::json;
-use shipper::ledger::{Audit, IdentityRange, Ledger, SinkLedger};
+use shipper::ledger::{Audit, IdentityRange, Ledger, Since, SinceSink, SinkLedger};
 
-use super::put;
+use super::{put, span};
 use crate::cli::{Common, Ledger as Arguments};
 use crate::control::{Client, Request};
 use crate::lang::{self, pick};
@@ -18,6 +18,12 @@ use crate::{Fail, term};
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<ExitCode, Fail> {
     let config = common.load()?.config;
     let (socket, lang) = (config.socket(), lang::choose(config.lang));
+    if let Some(text) = &arguments.since {
+        let since_ms = span::ago_ms("--since", text)?;
+        let (since, _) = Client::ask::<Since>(&socket, &Request::LedgerSince { since_ms })?;
+        put(&if arguments.json { format!("{}\n", json!(since)) } else { recent(&since, lang) })?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let (ledger, _) = Client::ask::<Ledger>(&socket, &Request::Ledger)?;
     let mut audits = Vec::new();
     if arguments.audit {
@@ -45,6 +51,40 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<ExitCode, Fa
     };
     put(&text)?;
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What came in lately.
+fn recent(since: &Since, lang: Lang) -> String {
+    let mut out = String::new();
+    let moment = term::time(since.since_ms, "%Y-%m-%d %H:%M:%S");
+    let _ = writeln!(out, "{}  {} {moment}", since.node, pick(lang, "自", "since"));
+    if !since.whole {
+        let text = pick(
+            lang,
+            "journal 已不含这么早的数据，只统计了还在的部分",
+            "the journal no longer reaches back so far: only what is there is counted",
+        );
+        let _ = writeln!(out, "! {text}");
+    }
+    let words = match lang {
+        Lang::Zh => ["接收", "入库", "其中重复", "拒收", "重放"],
+        Lang::En => ["received", "kept", "of these duplicates", "rejected", "redriven"],
+    };
+    let numbers =
+        [since.received, since.kept, since.duplicates, since.rejected, since.redriven].map(count);
+    let widest = words.iter().map(|word| width(word)).max().unwrap_or_default();
+    let digits = numbers.iter().map(String::len).max().unwrap_or_default();
+    for (word, number) in words.iter().zip(&numbers) {
+        let _ = writeln!(out, "{}  {number:>digits$}", pad(word, widest));
+    }
+    out.push('\n');
+    let head = match lang {
+        Lang::Zh => ["目标", "已过", "待送"],
+        Lang::En => ["sink", "passed", "waiting"],
+    };
+    let row = |sink: &SinceSink| vec![sink.name.clone(), count(sink.passed), count(sink.waiting)];
+    out += &table(&head, &since.sinks.iter().map(row).collect::<Vec<_>>(), &[1, 2]);
+    out
 }
 
 fn sums(ledger: &Ledger, lang: Lang, paint: Paint) -> String {

@@ -34,6 +34,11 @@ pub(crate) enum Request {
     Status,
     /// The sums.
     Ledger,
+    /// The sums since a moment.
+    LedgerSince {
+        /// ms since 1970.
+        since_ms: i64,
+    },
     /// A sink's target read back.
     Audit {
         /// The sink.

@@ -119,6 +119,7 @@ fn serve(mut stream: UnixStream, engine: &Engine, stop: &AtomicBool) -> io::Resu
     match request {
         Request::Status => answer(&mut stream, "ok", &engine.status()),
         Request::Ledger => answer(&mut stream, "ok", &engine.ledger()),
+        Request::LedgerSince { since_ms } => result(&mut stream, engine.ledger_since(since_ms)),
         Request::Audit { sink } => result(&mut stream, engine.audit(&sink)),
         Request::Tail { filter } => tail(&mut stream, engine, &filter, stop),
         Request::QuarantineList { filter } => {

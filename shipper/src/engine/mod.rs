@@ -4,6 +4,7 @@ mod config;
 mod drain;
 mod report;
 mod shared;
+mod since;
 mod start;
 mod threads;
 mod watch;
@@ -12,7 +13,7 @@ pub use config::EngineConfig;
 pub(crate) use drain::{Append, OwnRecord};
 pub(crate) use watch::tap_event;
 
-use crate::ledger::{Audit, Ledger};
+use crate::ledger::{Audit, Ledger, Since};
 use crate::quarantine::Quarantine;
 use crate::status::Status;
 use crate::tap::TapEvent;
@@ -95,6 +96,15 @@ impl Engine {
     /// The ledger now; equations that do not hold are in `gaps`.
     pub fn ledger(&self) -> Ledger {
         report::ledger(&self.shared, &self.quarantine)
+    }
+
+    /// What was received since that moment (ms since 1970), and how much of it each sink has passed. Reads the facts of the
+    /// segment in which the moment lies.
+    ///
+    /// # Errors
+    /// A sentence: the facts cannot be read.
+    pub fn ledger_since(&self, since_ms: i64) -> Result<Since, String> {
+        since::since(&self.shared, since_ms)
     }
 
     /// Reads a sink's target back and compares identities. Takes as long as reading the files takes.

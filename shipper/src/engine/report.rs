@@ -80,7 +80,7 @@ pub(super) fn status(shared: &Shared, quarantine: &Quarantine, dead: Vec<String>
     }
 }
 
-fn windows(shared: &Shared) -> &[std::sync::Arc<runner::Shared>] {
+pub(super) fn windows(shared: &Shared) -> &[std::sync::Arc<runner::Shared>] {
     shared.sinks.get().map_or(&[], Vec::as_slice)
 }
 

@@ -44,6 +44,11 @@ impl FactsFiles {
         super::opened::OpenedReader::new(Arc::clone(&self.disk), &self.dir)
     }
 
+    /// First lsns of the files, in order.
+    pub(crate) fn firsts(&self) -> Vec<u64> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn path(&self, first_lsn: u64) -> PathBuf {
         self.dir.join(format!("{first_lsn:016x}.facts"))
     }

@@ -293,6 +293,19 @@ fn the_ledger_adds_up_and_the_audit_reads_the_files_back() {
     for want in ["接收", "✓ 账平", "✓ 不缺不多"] {
         assert!(text.contains(want), "{text}");
     }
+    let since: Value =
+        serde_json::from_str(&daemon.ask(&["ledger", "--json", "--since", "1h"])).unwrap();
+    assert_eq!((&since["received"], &since["whole"]), (&21.into(), &true.into()), "{since}");
+    assert_eq!(
+        (&since["sinks"][0]["passed"], &since["sinks"][0]["waiting"]),
+        (&20.into(), &0.into())
+    );
+    wait_for("a second without events", || {
+        let since: Value =
+            serde_json::from_str(&daemon.ask(&["ledger", "--json", "--since", "1s"])).unwrap();
+        (since["received"] == 0 && since["sinks"][0]["passed"] == 0).then_some(())
+    });
+    assert!(daemon.ask(&["ledger", "--since", "1h"]).contains("received             21"));
     // A line taken out of a file must be found missing.
     let mut open = vec![daemon.dir.path().join("data/files")];
     while let Some(folder) = open.pop() {
