@@ -87,6 +87,9 @@ impl Daemon {
             Err(error) => return tracing::error!("not reloaded: {error}"),
         };
         let names = config::changed(&self.config, &loaded.config);
+        if let Err(error) = self.engine.reload_secrets() {
+            tracing::error!("keys and tokens stay as they were: {error}");
+        }
         self.log.set(loaded.config.log.level);
         self.config.log.level = loaded.config.log.level;
         self.config.stop_timeout_s = loaded.config.stop_timeout_s;

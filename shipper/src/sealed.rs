@@ -4,11 +4,42 @@
 use crate::journal::layout::Header;
 use event::record::{Builder, CodeRef, Entry, Record, Span, Verdict, flag, meta};
 use event::{Config, Project, Scratch, is_name};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Opens requests.
 pub struct Opener {
-    config: Config,
+    settings: Settings,
     scratch: Scratch,
+}
+
+/// Keys, projects and limits of an [`Opener`], which can be replaced while it works.
+#[derive(Clone)]
+pub struct Settings(Arc<RwLock<Config>>);
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// The next request is opened with these. The budgets of the edge are taken out: here there is time.
+    pub fn replace(&self, config: Config) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = unhurried(config);
+    }
+
+    /// Those in force now.
+    #[must_use]
+    pub fn get(&self) -> Config {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn unhurried(mut config: Config) -> Config {
+    config.seal = false;
+    config.key_ops_per_s = u32::MAX;
+    config.rejected_bytes_per_s = 0;
+    config
 }
 
 impl std::fmt::Debug for Opener {
@@ -20,17 +51,15 @@ impl std::fmt::Debug for Opener {
 impl Opener {
     /// Opens with these keys, projects and limits. The budgets of the edge are taken out: here there is time.
     #[must_use]
-    pub fn new(mut config: Config) -> Self {
-        config.seal = false;
-        config.key_ops_per_s = u32::MAX;
-        config.rejected_bytes_per_s = 0;
-        Self { config, scratch: Scratch::new() }
+    pub fn new(config: Config) -> Self {
+        let settings = Settings(Arc::new(RwLock::new(unhurried(config))));
+        Self { settings, scratch: Scratch::new() }
     }
 
-    /// The settings.
+    /// The settings, to replace them later.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
+    pub fn settings(&self) -> Settings {
+        self.settings.clone()
     }
 
     /// The payload a sealed record turns into: its events, decided; or one rejected entry that holds the request.
@@ -49,7 +78,7 @@ impl Opener {
 
     /// Decides a request; `record` tells the project of the location it came through.
     pub fn decide(&mut self, request: &event::Request<'_>, record: &Record<'_>) -> Option<Vec<u8>> {
-        let mut config = self.config.clone();
+        let mut config = self.settings.get();
         let through = record.meta(meta::PROJECT);
         let through = std::str::from_utf8(through).ok().filter(|name| is_name(name.as_bytes()));
         let mut request = *request;

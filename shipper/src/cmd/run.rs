@@ -48,10 +48,11 @@ pub(crate) fn run(common: &Common) -> Result<ExitCode, Fail> {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        tell(&[NotifyState::Watchdog]);
-        if watched.elapsed() >= WATCH {
+        if watched.elapsed() >= every {
+            // Asks the engine, so a daemon whose engine hangs is not called alive.
             daemon.watch();
             watched = Instant::now();
+            tell(&[NotifyState::Watchdog]);
         }
     }
     tell(&[NotifyState::Stopping]);

@@ -15,6 +15,7 @@ pub(crate) use watch::tap_event;
 
 use crate::ledger::{Audit, Ledger, Since};
 use crate::quarantine::Quarantine;
+use crate::sealed::Settings;
 use crate::status::Status;
 use crate::tap::TapEvent;
 use crossbeam_channel::Receiver;
@@ -63,6 +64,7 @@ pub struct StopReport {
 pub struct Engine {
     shared: Arc<Shared>,
     quarantine: Quarantine,
+    opens_with: Settings,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Its flock makes this the one tusk of the data folder.
     _lock: std::fs::File,
@@ -128,6 +130,16 @@ impl Engine {
     /// Appends Prometheus text.
     pub fn metrics(&self, out: &mut String) {
         report::metrics(&self.status(), out);
+    }
+
+    /// Reads the keys and tokens files again; sealed requests from now on are opened with what they hold. Re-drives always do.
+    ///
+    /// # Errors
+    /// A sentence; what was in force stays in force.
+    pub fn reload_secrets(&self) -> Result<(), String> {
+        let config = self.shared.config.accept_config().map_err(|error| error.to_string())?;
+        self.opens_with.replace(config);
+        Ok(())
     }
 
     /// Things that happened since the last call (damage, odd files), one line each, for the log.

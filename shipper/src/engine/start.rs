@@ -62,6 +62,7 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
         shared.warn("journal", &format!("cut a torn tail of {} bytes", opened.torn_bytes));
     }
     let opener = Opener::new(shared.config.accept_config()?);
+    let opens_with = opener.settings();
     let watch = Box::new(Watch::new(Arc::clone(&shared)));
     let parts = (segments, log, opener);
     let pass =
@@ -81,7 +82,7 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
         let shared = Arc::clone(&shared);
         handles.push(spawn(&name, move || threads::sink(runner, &shared))?);
     }
-    Ok(Engine { shared, quarantine, threads: Mutex::new(handles), _lock: lock })
+    Ok(Engine { shared, quarantine, opens_with, threads: Mutex::new(handles), _lock: lock })
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {

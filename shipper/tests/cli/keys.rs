@@ -20,9 +20,9 @@ use serde_json::{Value, json};
 use crate::support::{Dir, run, stderr, stdout, tusk};
 
 const EVENT: &str = r#"{"type":"track","event":"Buy","distinct_id":"u1","time":1700000000000,"properties":{"n":"钥匙"}}"#;
-const KEY: &[u8; 16] = b"0123456789abcdef";
+pub(crate) const KEY: &[u8; 16] = b"0123456789abcdef";
 
-fn new_key(dir: &Dir, arguments: &[&str]) -> Value {
+pub(crate) fn new_key(dir: &Dir, arguments: &[&str]) -> Value {
     let mut command = tusk(dir);
     command.args(["keys", "new", "--json", "--type"]).args(arguments);
     let output = run(&mut command, b"");
@@ -37,8 +37,7 @@ fn new_key(dir: &Dir, arguments: &[&str]) -> Value {
 /// Sends an envelope through `tusk decode` with the keys file that was printed; the event it holds.
 fn opened(dir: &Dir, made: &Value, envelope: &Value) -> String {
     let keys = dir.write("keys.toml", made["keys_toml"].as_str().unwrap());
-    let escape = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
-    let body = format!("gzip=9&data_list={}", escape(&envelope.to_string()));
+    let body = form(envelope);
     let request = format!("POST /sa HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let mut command = tusk(dir);
     command.args(["decode", "--recv-time", "1700000000500", "--keys"]).arg(keys);
@@ -47,22 +46,29 @@ fn opened(dir: &Dir, made: &Value, envelope: &Value) -> String {
     stdout(&output)
 }
 
+/// The request's body.
+pub(crate) fn form(envelope: &Value) -> String {
+    let text = envelope.to_string();
+    let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!("gzip=9&data_list={escaped}")
+}
+
 fn expected() -> String {
     format!("{{\"index\":0,\"verdict\":\"kept\",\"codes\":[],\"event\":{EVENT}}}\n")
 }
 
 /// `IV ‖ CBC`, base64.
-fn payload(cipher: Cipher, key: &[u8]) -> String {
+pub(crate) fn payload(cipher: Cipher, key: &[u8]) -> String {
     let iv = [7; 16];
     let sealed = encrypt(cipher, key, Some(&iv), EVENT.as_bytes()).unwrap();
     STANDARD.encode([&iv[..], &sealed].concat())
 }
 
-fn envelope(ekey: &[u8], pkv: &Value, payload: &str) -> Value {
+pub(crate) fn envelope(ekey: &[u8], pkv: &Value, payload: &str) -> Value {
     json!([{"ekey": STANDARD.encode(ekey), "pkv": pkv, "payloads": [payload]}])
 }
 
-fn public(made: &Value) -> PKey<Public> {
+pub(crate) fn public(made: &Value) -> PKey<Public> {
     let der = STANDARD.decode(v2(made)["public_key"].as_str().unwrap()).unwrap();
     PKey::public_key_from_der(&der).unwrap()
 }

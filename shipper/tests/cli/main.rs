@@ -5,4 +5,6 @@ mod config;
 mod daemon;
 mod decode;
 mod keys;
+mod running;
+mod sealed;
 mod support;
