@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use ngx::ffi::{
     NGX_OK, ngx_add_timer, ngx_connection_t, ngx_del_timer, ngx_event_t, ngx_handle_read_event,
     ngx_http_finalize_request, ngx_http_request_t, ngx_http_run_posted_requests,
-    ngx_http_test_reading, ngx_int_t, ngx_log_t, ngx_msec_t, ngx_pool_cleanup_add,
+    ngx_http_test_reading, ngx_int_t, ngx_log_t, ngx_msec_t, ngx_pool_cleanup_add, ngx_post_event,
+    ngx_posted_events,
 };
 use shm_ring::Producer;
 
@@ -159,8 +160,16 @@ pub(crate) unsafe fn hold(r: *mut ngx_http_request_t) -> bool {
             cleanup.data = r.cast();
             (*r).read_event_handler = Some(ngx_http_test_reading);
             let read = (*(*r).connection).read;
-            // A stream of HTTP/2 has no socket of its own.
-            !(*r).stream.is_null() || ngx_handle_read_event(read, 0) == NGX_OK as ngx_int_t
+            if !(*r).stream.is_null() {
+                // A stream of HTTP/2 has no socket of its own.
+                true
+            } else if (*read).ready() != 0 {
+                // What has already come, such as the client's end, is not told again.
+                ngx_post_event(read, &raw mut ngx_posted_events);
+                true
+            } else {
+                ngx_handle_read_event(read, 0) == NGX_OK as ngx_int_t
+            }
         } else {
             false
         }

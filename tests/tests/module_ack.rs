@@ -259,6 +259,24 @@ fn a_client_that_leaves_is_taken_out_of_the_queue() {
     assert_eq!(metric(address, "tusk_edge_panics_total"), 0);
 }
 
+#[test]
+fn a_client_that_had_left_before_its_request_was_read_is_seen_too() {
+    let dir = Dir::new("ack-gone");
+    let nginx = Nginx::start(&dir, |port| conf("tusk_ack_timeout 20s;").text(&dir, port));
+    let address = nginx.address();
+    let mut shipper = Shipper::start(&dir);
+    // The worker sleeps while request and end of the connection arrive together.
+    let worker = nginx.workers()[0];
+    signal(worker, Signal::STOP);
+    drop(send(address, "Gone"));
+    signal(worker, Signal::CONT);
+    shipper.read(1);
+    wait_for(5, "the end to be seen before the timeout", || {
+        shipper.consumer.heartbeat();
+        (metric(address, "tusk_edge_aborted_total") == 1).then_some(())
+    });
+}
+
 /// Frames of HTTP/2 by hand, to reset one stream of a connection that goes on.
 struct H2(TcpStream);
 
