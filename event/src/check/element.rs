@@ -1,8 +1,8 @@
 //! One element of a report: which members it has, where they are, and what is wrong inside them.
 
-use super::names::{self, Field};
+use super::names::{self, Field, NO_FIELD, Tag};
 use super::properties;
-use crate::json::{Kind, Name, Scanner, Step, Value, pos, unescape};
+use crate::json::{Kind, Memo, Name, Scanner, Step, Value, pos, unescape};
 use crate::{Code, Limits};
 
 /// Depth of the event itself; its `properties` have 2.
@@ -70,6 +70,14 @@ pub(super) struct Place {
     pub(super) end: u32,
 }
 
+/// The names of events and their usual order.
+#[derive(Debug, Default)]
+pub(super) struct Memos {
+    top: Memo<64>,
+    lib: Memo<16>,
+    properties: Memo<256>,
+}
+
 /// What one pass over an element finds. Reused: a field counts only while its bit in `seen` is set.
 #[derive(Debug)]
 pub(super) struct Element {
@@ -79,7 +87,7 @@ pub(super) struct Element {
     /// It is an object.
     pub(super) object: bool,
     seen: u64,
-    fields: [Value; Field::COUNT],
+    fields: [Value; NO_FIELD as usize + 1],
     /// The name of the first top-level member that repeats one before it.
     pub(super) repeated: Option<(u32, u32)>,
     /// `_server` as sent.
@@ -101,7 +109,7 @@ impl Default for Element {
             end: 0,
             object: false,
             seen: 0,
-            fields: [Value::default(); Field::COUNT],
+            fields: [Value::default(); NO_FIELD as usize + 1],
             repeated: None,
             server: None,
             identities: 0,
@@ -124,10 +132,12 @@ impl Element {
         }
     }
 
+    /// Remembers a field; [`NO_FIELD`] goes where nobody looks.
     #[inline(always)]
-    pub(super) fn set(&mut self, field: Field, value: Value) {
-        self.seen |= 1 << (field as u32);
-        self.fields[field as usize] = value;
+    pub(super) fn set(&mut self, tag: Tag, value: Value) {
+        let tag = tag & NO_FIELD;
+        self.seen |= 1 << tag;
+        self.fields[usize::from(tag)] = value;
     }
 
     /// Whether the element carries encrypted events: `payloads` or `payload` beside `ekey` or `key_id`.
@@ -143,7 +153,13 @@ impl Element {
     /// # Errors
     /// The text is no JSON.
     #[inline(never)]
-    pub(super) fn read(&mut self, scanner: &mut Scanner<'_>, p: usize, limits: &Limits) -> Step {
+    pub(super) fn read(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        p: usize,
+        limits: &Limits,
+        memos: &mut Memos,
+    ) -> Step {
         (self.seen, self.identities) = (0, 0);
         (self.repeated, self.server) = (None, None);
         self.others.clear();
@@ -151,7 +167,7 @@ impl Element {
         (scanner.too_deep, scanner.out_of_range) = (None, None);
         self.object = scanner.byte(p) == b'{';
         let end = if self.object {
-            let end = self.members(scanner, p, limits)?;
+            let end = self.members(scanner, p, limits, memos)?;
             if self.others.len() > 1 && self.repeated.is_none() {
                 self.repeated = names::repeated(scanner.text(), &mut self.others);
             }
@@ -165,44 +181,52 @@ impl Element {
     }
 
     #[inline(always)]
-    fn members(&mut self, scanner: &mut Scanner<'_>, p: usize, limits: &Limits) -> Step {
-        scanner.object(p, EVENT, |scanner, name, at| {
-            let field = field_of(scanner.text(), name);
-            if scanner.byte(at) == b'{' {
-                let end = match field {
-                    Some(Field::Properties) => {
-                        properties::read(scanner, at, EVENT + 1, limits, self)?
-                    }
-                    Some(Field::Lib) => self.lib(scanner, at)?,
-                    Some(Field::Identities) => {
-                        properties::identities(scanner, at, EVENT + 1, limits, self)?
-                    }
-                    _ => scanner.skip(at, EVENT + 1)?,
+    fn members(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        p: usize,
+        limits: &Limits,
+        memos: &mut Memos,
+    ) -> Step {
+        const PROPERTIES: Tag = Field::Properties as Tag;
+        const LIB: Tag = Field::Lib as Tag;
+        const IDENTITIES: Tag = Field::Identities as Tag;
+        const DEPTH: u32 = EVENT + 1;
+        let Memos { top, lib, properties } = memos;
+        let tag = |scanner: &Scanner<'_>, name: Name| Some(names::tag(scanner.raw(name)));
+        scanner.object_like(p, EVENT, top, tag, |scanner, name, known, at| {
+            let tag = known.unwrap_or_else(|| names::tag(&unescape(scanner.raw(name))));
+            let (end, kind) = if scanner.byte(at) == b'{' {
+                let end = match tag {
+                    PROPERTIES => properties::read(scanner, at, DEPTH, limits, self, properties)?,
+                    LIB => self.lib(scanner, at, lib)?,
+                    IDENTITIES => properties::identities(scanner, at, DEPTH, limits, self)?,
+                    _ => scanner.skip(at, DEPTH)?,
                 };
-                self.note(field, name, at, end, Kind::Object);
-                return Ok(end);
-            }
-            let (end, kind) = scanner.value(at, EVENT + 1)?;
-            self.note(field, name, at, end, kind);
+                (end, Kind::Object)
+            } else {
+                scanner.value(at, DEPTH)?
+            };
+            self.note(tag, name, scanner.seen(at, end, kind));
             Ok(end)
         })
     }
 
     /// Remembers a top-level member.
     #[inline(always)]
-    fn note(&mut self, field: Option<Field>, name: Name, at: usize, end: usize, kind: Kind) {
-        let Some(field) = field else {
+    fn note(&mut self, tag: Tag, name: Name, value: Value) {
+        if tag == NO_FIELD {
             self.others.push((pos(name.at), pos(name.end), name.escaped));
             return;
-        };
-        if self.seen >> (field as u32) & 1 == 1 {
+        }
+        if self.seen >> tag & 1 == 1 {
             self.repeated.get_or_insert((pos(name.at), pos(name.end)));
         }
-        if field == Field::Server {
-            self.server = Some(Place { at: pos(name.at - 1), end: pos(end) });
+        if tag == Field::Server as Tag {
+            let quote = u32::from(value.kind.is_text());
+            self.server = Some(Place { at: pos(name.at - 1), end: value.end + quote });
         }
-        let quote = usize::from(kind.is_text());
-        self.set(field, Value { at: pos(at + quote), end: pos(end - quote), kind });
+        self.set(tag, value);
     }
 
     /// Whether any top-level member is left, `_server` counted only if it stays.
@@ -219,23 +243,14 @@ impl Element {
     }
 
     #[inline(never)]
-    fn lib(&mut self, scanner: &mut Scanner<'_>, p: usize) -> Step {
-        scanner.object(p, EVENT + 1, |scanner, name, at| {
+    fn lib(&mut self, scanner: &mut Scanner<'_>, p: usize, memo: &mut Memo<16>) -> Step {
+        let tag = |scanner: &Scanner<'_>, name: Name| Some(names::lib_tag(scanner.raw(name)));
+        scanner.object_like(p, EVENT + 1, memo, tag, |scanner, _, known, at| {
             let (end, kind) = scanner.value(at, EVENT + 2)?;
             if kind.is_text() {
-                let raw = &scanner.text()[name.at..name.end];
-                if let Some(field) = names::lib_field(raw) {
-                    self.set(field, scanner.seen(at, end, kind));
-                }
+                self.set(known.unwrap_or(NO_FIELD), scanner.seen(at, end, kind));
             }
             Ok(end)
         })
     }
-}
-
-/// The field of a top-level name.
-#[inline(always)]
-fn field_of(text: &[u8], name: Name) -> Option<Field> {
-    let raw = &text[name.at..name.end];
-    if name.escaped { names::field(&unescape(raw)) } else { names::field(raw) }
 }

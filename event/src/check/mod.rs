@@ -19,7 +19,7 @@ pub use ids::watch_hash;
 pub use kind::EventType;
 pub use time::corrected;
 
-use element::Element;
+use element::{Element, Memos};
 use rules::{RuleMemory, Source};
 
 use crate::json::{Repair, ScanMemory, Scanner};
@@ -69,6 +69,7 @@ pub(crate) struct JsonScratch {
     pub(crate) follows: bool,
     scan: ScanMemory,
     element: Element,
+    memos: Memos,
     rules: RuleMemory,
     repair: Repair,
 }
@@ -99,7 +100,7 @@ pub(crate) fn events(
     if text.len() > Scanner::TEXT_BYTES / 2 {
         return Err(Fault { code: Code::L002, reason: Code::L002, at: 0 });
     }
-    let JsonScratch { follows, scan, element, rules, repair } = scratch;
+    let JsonScratch { follows, scan, element, memos, rules, repair } = scratch;
     rules.start();
     let source = if simdutf8::basic::from_utf8(text).is_ok() {
         Source { text, repair: None }
@@ -111,7 +112,7 @@ pub(crate) fn events(
     let mut scanner = Scanner::new(source.text, context.limits.depth_max, scan);
     let mut too_many = false;
     let mut one = |scanner: &mut Scanner<'_>, p: usize| {
-        let end = element.read(scanner, p, context.limits)?;
+        let end = element.read(scanner, p, context.limits, memos)?;
         if element.is_envelope() && !context.inside_envelope {
             envelopes.add(source.text, element);
         } else if out.count() >= context.limits.events_max {

@@ -44,9 +44,21 @@ pub(super) enum Field {
     PropertyAppVersion,
 }
 
-impl Field {
-    pub(super) const COUNT: usize = Self::PropertyAppVersion as usize + 1;
+/// What a name is, as one byte that a memo can hold: a [`Field`], or [`NO_FIELD`].
+pub(super) type Tag = u8;
 
+/// A name the checks do not look at.
+pub(super) const NO_FIELD: Tag = 63;
+
+const _: () = assert!((Field::PropertyAppVersion as u8) < NO_FIELD);
+
+/// The tag of a top-level name.
+#[inline(always)]
+pub(super) fn tag(name: &[u8]) -> Tag {
+    field(name).map_or(NO_FIELD, |field| field as Tag)
+}
+
+impl Field {
     /// Its place in a JSON pointer, without the leading slash.
     pub(super) fn pointer(self) -> &'static str {
         match self {
@@ -72,7 +84,7 @@ impl Field {
 
 /// The field of a top-level name.
 #[inline(always)]
-pub(super) fn field(name: &[u8]) -> Option<Field> {
+fn field(name: &[u8]) -> Option<Field> {
     let (same, field) = match name.len() {
         2 => (name == b"id", Field::Id),
         3 => match name[0] {
@@ -124,9 +136,9 @@ pub(super) fn field(name: &[u8]) -> Option<Field> {
     same.then_some(field)
 }
 
-/// The field of a member of `lib`.
+/// The tag of a member of `lib`.
 #[inline(always)]
-pub(super) fn lib_field(name: &[u8]) -> Option<Field> {
+pub(super) fn lib_tag(name: &[u8]) -> Tag {
     let (same, field) = match name.len() {
         4 => (name == b"$lib", Field::LibName),
         11 => (name == b"$lib_method", Field::LibMethod),
@@ -134,21 +146,21 @@ pub(super) fn lib_field(name: &[u8]) -> Option<Field> {
             b'l' => (name == b"$lib_version", Field::LibVersion),
             _ => (name == b"$app_version", Field::LibAppVersion),
         },
-        _ => return None,
+        _ => return NO_FIELD,
     };
-    same.then_some(field)
+    if same { field as Tag } else { NO_FIELD }
 }
 
-/// The field of a property.
+/// The tag of a property with a legal name.
 #[inline(always)]
-pub(super) fn property_field(name: &[u8]) -> Option<Field> {
+pub(super) fn property_tag(name: &[u8]) -> Tag {
     let (same, field) = match name.len() {
         6 => (name == b"$token", Field::PropertyToken),
         8 => (name == b"$project", Field::PropertyProject),
         12 => (name == b"$app_version", Field::PropertyAppVersion),
-        _ => return None,
+        _ => return NO_FIELD,
     };
-    same.then_some(field)
+    if same { field as Tag } else { NO_FIELD }
 }
 
 /// The reserved word of a length and a first letter (lower case), if there is one: each such pair stands for one word.
@@ -278,10 +290,10 @@ mod tests {
             );
         }
         for name in ["$lib", "$lib_version", "$lib_method", "$app_version"] {
-            assert!(lib_field(name.as_bytes()).is_some());
+            assert!(lib_tag(name.as_bytes()) != NO_FIELD);
         }
         for name in ["$project", "$token", "$app_version"] {
-            assert!(property_field(name.as_bytes()).is_some());
+            assert!(property_tag(name.as_bytes()) != NO_FIELD);
         }
     }
 

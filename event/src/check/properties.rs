@@ -1,9 +1,9 @@
 //! Members of `properties` and `identities`.
 
 use super::element::{Element, Part};
-use super::names::{self, Field};
+use super::names::{self, Field, NO_FIELD, Tag};
 use super::{EventType, ids};
-use crate::json::{Kind, Name, ScanMemory, Scanner, Step, chars, exceeds, unescape};
+use crate::json::{Kind, Memo, Name, ScanMemory, Scanner, Step, chars, exceeds, unescape};
 use crate::{Code, Limits};
 
 /// What the values of a record's properties may be.
@@ -45,8 +45,13 @@ pub(super) fn read(
     depth: u32,
     limits: &Limits,
     element: &mut Element,
+    memo: &mut Memo<256>,
 ) -> Step {
-    read_as::<true>(scanner, at, depth, limits, element, Rule::Plain)
+    scanner.object_like(at, depth, memo, tag_of, |scanner, name, known, at| {
+        let (end, kind, fault) = value(scanner, name, at, depth, limits)?;
+        judge(scanner, name, known, (at, end, kind), fault, limits, element);
+        Ok(end)
+    })
 }
 
 /// Reads the properties at `at` once more by another rule and replaces what was found by the first.
@@ -63,73 +68,92 @@ pub(super) fn read_again(
     element.problems.list.retain(|problem| problem.part != Part::Properties);
     let mut scanner = Scanner::new(text, u32::MAX, memory);
     // The text has been read before, so this cannot fail.
-    let _ = read_as::<false>(&mut scanner, at, 2, limits, element, rule);
+    let _ = scanner.object(at, 2, |scanner, name, at| {
+        let (end, kind, mut fault) = value(scanner, name, at, 2, limits)?;
+        let raw = scanner.raw(name);
+        if raw != IS_LOGIN_ID {
+            fault = by_rule(rule, kind, fault);
+        }
+        if rule != Rule::Schema || !is_schema_id(raw) {
+            let known = if name.escaped { None } else { tag_of(scanner, name) };
+            judge(scanner, name, known, (at, end, kind), fault, limits, element);
+        }
+        Ok(end)
+    });
 }
 
-/// `PLAIN` tells that `rule` is [`Rule::Plain`], so that the common case is compiled by itself.
+/// The tag of a property's name, if the name is legal but for its length.
 #[inline(always)]
-fn read_as<const PLAIN: bool>(
+fn tag_of(scanner: &Scanner<'_>, name: Name) -> Option<Tag> {
+    let raw = scanner.raw(name);
+    let legal = scanner.is_name(name) && !names::is_reserved(raw);
+    legal.then(|| names::property_tag(raw))
+}
+
+/// Reads a property's value; gives its end, its kind and what is wrong with it.
+#[inline(always)]
+fn value(
     scanner: &mut Scanner<'_>,
+    name: Name,
     at: usize,
     depth: u32,
     limits: &Limits,
-    element: &mut Element,
-    rule: Rule,
-) -> Step {
-    scanner.object(at, depth, |scanner, name, at| {
-        let text = scanner.text();
-        let first = scanner.byte(at);
-        let (end, kind, mut fault) = match first {
-            b'"' => {
-                let (close, escaped) = scanner.string(at)?;
-                let long = close - at > limits.string_chars_max as usize
-                    && is_long(text, name, (at + 1, close), escaped, limits);
-                let kind = if escaped { Kind::Escaped } else { Kind::Text };
-                (close + 1, kind, long.then_some(Code::P205))
-            }
-            b'[' => {
-                let (end, fault) = list(scanner, at, depth + 1, limits)?;
-                (end, Kind::List, fault)
-            }
-            b'{' => (scanner.skip(at, depth + 1)?, Kind::Object, Some(Code::P204)),
-            _ => {
-                let (end, kind) = scanner.scalar(at)?;
-                let fault = match kind {
-                    Kind::Null => Some(Code::P202),
-                    Kind::Exponent => over(text, at, end, limits),
-                    _ if end - at >= LONG_NUMBER_BYTES => over(text, at, end, limits),
-                    _ => None,
-                };
-                (end, kind, fault)
-            }
-        };
-        let raw = &text[name.at..name.end];
-        let legal = if name.escaped {
-            names::is_legal(&unescape(raw), limits.key_chars_max)
-        } else {
-            scanner.is_name(name)
-                && raw.len() <= limits.key_chars_max as usize
-                && !names::is_reserved(raw)
-        };
-        if !PLAIN && raw != IS_LOGIN_ID {
-            fault = by_rule(rule, kind, fault);
+) -> Step<(usize, Kind, Option<Code>)> {
+    Ok(match scanner.byte(at) {
+        b'"' => {
+            let (close, escaped) = scanner.string(at)?;
+            let long = close - at > limits.string_chars_max as usize
+                && is_long(scanner.text(), name, (at + 1, close), escaped, limits);
+            let kind = if escaped { Kind::Escaped } else { Kind::Text };
+            (close + 1, kind, long.then_some(Code::P205))
         }
-        let own_id = !PLAIN && rule == Rule::Schema && is_schema_id(raw);
-        if own_id {
-            fault = None;
-        } else if !legal {
-            fault = Some(Code::P201);
-        } else if kind.is_text()
-            && let Some(field) = names::property_field(raw)
-        {
-            element.set(field, scanner.seen(at, end, kind));
+        b'[' => {
+            let (end, fault) = list(scanner, at, depth + 1, limits)?;
+            (end, Kind::List, fault)
         }
-        if let Some(code) = fault {
-            let detail = if code == Code::P201 { (name.at, name.end) } else { (at, end) };
-            element.problems.add(code, Part::Properties, name, detail);
+        b'{' => (scanner.skip(at, depth + 1)?, Kind::Object, Some(Code::P204)),
+        _ => {
+            let (end, kind) = scanner.scalar(at)?;
+            let fault = match kind {
+                Kind::Null => Some(Code::P202),
+                Kind::Exponent => over(scanner.text(), at, end, limits),
+                _ if end - at >= LONG_NUMBER_BYTES => over(scanner.text(), at, end, limits),
+                _ => None,
+            };
+            (end, kind, fault)
         }
-        Ok(end)
     })
+}
+
+/// Remarks upon a property, or remembers it if the checks need it. `known` is the tag of a name that is legal but for its
+/// length.
+#[inline(always)]
+fn judge(
+    scanner: &Scanner<'_>,
+    name: Name,
+    known: Option<Tag>,
+    (at, end, kind): (usize, usize, Kind),
+    fault: Option<Code>,
+    limits: &Limits,
+    element: &mut Element,
+) {
+    let legal = match known {
+        Some(_) => name.end - name.at <= limits.key_chars_max as usize,
+        None => name.escaped && names::is_legal(&unescape(scanner.raw(name)), limits.key_chars_max),
+    };
+    if !legal {
+        element.problems.add(Code::P201, Part::Properties, name, (name.at, name.end));
+        return;
+    }
+    if let Some(code) = fault {
+        element.problems.add(code, Part::Properties, name, (at, end));
+    }
+    if kind.is_text()
+        && let Some(tag) = known
+        && tag != NO_FIELD
+    {
+        element.set(tag, scanner.seen(at, end, kind));
+    }
 }
 
 /// Server SDKs put this mark, `true` or `false`, among the properties of every record, whatever its type.

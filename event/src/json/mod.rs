@@ -8,11 +8,13 @@
 //! whole text: nesting beyond any depth, numbers beyond a double, lone surrogate escapes.
 
 mod mask;
+mod memo;
 mod number;
 mod repair;
 mod scalar;
 mod text;
 
+pub(crate) use memo::Memo;
 pub(crate) use number::{exceeds, to_i64};
 pub(crate) use repair::Repair;
 pub(crate) use text::chars;
@@ -341,6 +343,49 @@ impl<'t> Scanner<'t> {
         }
     }
 
+    /// As [`Self::object`], with the names' usual order in `memo`. `tag` says of a name without escapes what is worth
+    /// remembering, if anything; `member` gets it too.
+    #[inline(always)]
+    pub(crate) fn object_like<const N: usize>(
+        &mut self,
+        p: usize,
+        depth: u32,
+        memo: &mut Memo<N>,
+        tag: impl Fn(&Self, Name) -> Option<u8>,
+        mut member: impl FnMut(&mut Self, Name, Option<u8>, usize) -> Step,
+    ) -> Step {
+        self.remark_depth(p, depth);
+        let mut p = self.blanks(p + 1);
+        if self.byte(p) == b'}' {
+            return Ok(p + 1);
+        }
+        let mut trail = memo::Trail::default();
+        loop {
+            let (name, known, value) = if let Some(hit) = memo.hit(self.text, p, &mut trail) {
+                let end = p + 1 + hit.length;
+                let name = Name { at: p + 1, end, escaped: false };
+                (name, Some(hit.tag), self.blanks(end + 2))
+            } else {
+                let (name, value) = self.name(p)?;
+                let known = if name.escaped { None } else { tag(self, name) };
+                if let Some(tag) = known {
+                    memo.learn(&self.text[name.at..name.end], tag, &mut trail);
+                }
+                (name, known, value)
+            };
+            p = member(self, name, known, value)?;
+            if self.byte(p) != b',' {
+                p = self.blanks(p);
+                match self.byte(p) {
+                    b'}' => return Ok(p + 1),
+                    b',' => {}
+                    _ => return self.broken(p),
+                }
+            }
+            p = self.blanks(p + 1);
+        }
+    }
+
     /// Reads the list at `p`, which has `depth`; `item` gets the scanner and where each value starts, and gives the
     /// position behind it.
     #[inline(always)]
@@ -370,6 +415,12 @@ impl<'t> Scanner<'t> {
     pub(crate) fn end(&mut self, p: usize) -> Step<()> {
         let p = self.blanks(p);
         if p == self.text.len() { Ok(()) } else { self.broken(p) }
+    }
+
+    /// A name's bytes, escapes as they stand.
+    #[inline(always)]
+    pub(crate) fn raw(&self, name: Name) -> &'t [u8] {
+        &self.text[name.at..name.end]
     }
 
     /// Whether `name`, free of escapes, consists of the bytes a name may have and does not start with a digit.

@@ -182,7 +182,7 @@ fn json_stage_beside_serde_json() {
     let (mut scratch, mut envelopes) = (JsonScratch::default(), Envelopes::default());
     let mut out = Builder::default();
     let mut scan = crate::json::ScanMemory::default();
-    let mut element = Element::default();
+    let (mut element, mut memos) = (Element::default(), Memos::default());
     for (name, texts) in [("1 event", &singles), ("50 events", &batches)] {
         let bytes: usize = texts.iter().map(String::len).sum();
         let mut best = [Duration::MAX; 3];
@@ -196,7 +196,8 @@ fn json_stage_beside_serde_json() {
                         1 => {
                             simdutf8::basic::from_utf8(text).unwrap();
                             let mut scanner = Scanner::new(text, 32, &mut scan);
-                            let mut one = |s: &mut Scanner<'_>, p| element.read(s, p, &limits);
+                            let mut one =
+                                |s: &mut Scanner<'_>, p| element.read(s, p, &limits, &mut memos);
                             if text[0] == b'[' {
                                 scanner.list(0, 0, &mut one).unwrap();
                             } else {
