@@ -256,7 +256,9 @@ fn every_setting_is_documented() {
             };
             let end = rest[open..].find("\n}").map_or(rest.len(), |e| open + e);
             names.extend(
-                words_after(&rest[open..end], "pub ", "").into_iter().filter(|n| n.len() > 1),
+                words_after(&rest[open..end], "pub ", "")
+                    .into_iter()
+                    .filter(|n| n.len() > 1 && n != "fn"),
             );
         }
     }

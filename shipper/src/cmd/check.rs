@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use event::Lang;
 use serde::Serialize;
+use shipper::ledger::Since;
 use shipper::status::Status;
 
-use super::put;
+use super::{put, span as time_span};
 use crate::cli::{Check, Common};
 use crate::config::{Config, Loaded};
 use crate::control::{Client, Request, client::connect};
@@ -69,6 +70,7 @@ pub(crate) fn run(common: &Common, arguments: &Check) -> Result<ExitCode, Fail> 
     if running {
         let (status, _) = Client::ask::<Status>(&config.socket(), &Request::Status)?;
         daemon(&status, &mut report);
+        rate(&config, &status, &mut report)?;
     } else {
         report.add("daemon", Mark::Note, "没有在运行".into(), "not running".into());
         if let Err(problem) = http::bind(config.listen) {
@@ -229,6 +231,28 @@ fn sinks(config: &Config, report: &mut Report) {
     if config.sink.file.enabled {
         folder("sink.file", &config.files(), report);
     }
+}
+
+/// How long the journal holds out at the rate of the last hour.
+fn rate(config: &Config, status: &Status, report: &mut Report) -> Result<(), Fail> {
+    let since_ms = time_span::ago_ms("", "1h")?;
+    let (since, _) = Client::ask::<Since>(&config.socket(), &Request::LedgerSince { since_ms })?;
+    let ran_ms = jiff::Timestamp::now().as_millisecond().saturating_sub(status.started_ms);
+    let seconds = u64::try_from(ran_ms / 1000).unwrap_or_default().clamp(1, 3600);
+    let bytes_per_s = (since.to_lsn - since.from_lsn) / seconds;
+    if bytes_per_s == 0 || status.journal.bytes_max == 0 {
+        return Ok(());
+    }
+    let left = status.journal.bytes_max.saturating_sub(status.journal.held_bytes);
+    let (events, hours) =
+        (term::count(since.received / seconds), span(left / bytes_per_s, report.lang));
+    report.add(
+        "journal",
+        Mark::Note,
+        format!("按最近一小时的流量（{events} 条/秒）：{hours}"),
+        format!("at the last hour's rate ({events} events/s): {hours}"),
+    );
+    Ok(())
 }
 
 fn daemon(status: &Status, report: &mut Report) {

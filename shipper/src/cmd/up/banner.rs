@@ -67,7 +67,7 @@ fn now(plan: &Plan, out: &mut String) {
         plan.tls.as_ref().map_or(String::new(), |tls| format!("--cacert {} ", shorter(&tls.ca)));
     let _ = writeln!(
         out,
-        "  curl {trust}'{}' --data-urlencode \\\n    'data={{\"type\":\"track\",\"event\":\"Buy\",\"distinct_id\":\"u1\",\"time\":'$(date +%s000)',\"properties\":{{\"price\":9.5}}}}'",
+        "  curl {trust}'{}' -H 'X-Tusk-Verdict: 1' \\\n    --data-urlencode 'data={{\"type\":\"track\",\"event\":\"Buy\",\"distinct_id\":\"u1\",\"time\":'$(date +%s000)'}}'",
         plan.url(&plan.here())
     );
     out.push('\n');
