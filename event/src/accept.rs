@@ -243,12 +243,12 @@ fn open(request: &Request<'_>, config: &Config, scratch: &mut Scratch) -> Opened
         followed: request.watch.followed,
     };
     let mut failed = false;
-    let mut fail = |code: Code, record: &mut Builder| {
+    let mut fail = |code: Code, detail: &[u8], record: &mut Builder| {
         failed = true;
-        unopened(code, recv_ms, record);
+        unopened(code, detail, recv_ms, record);
     };
     match asked {
-        Err(code) => fail(code, record),
+        Err(code) => fail(code, b"", record),
         Ok(asked) if is_handshake(request, &asked) => return Opened::Empty,
         Ok(asked) => {
             let mut values = Values::of(&asked, text);
@@ -258,7 +258,7 @@ fn open(request: &Request<'_>, config: &Config, scratch: &mut Scratch) -> Opened
                 }
                 let is_form =
                     request.body.is_empty() || memchr::memchr(b'=', request.body).is_some();
-                fail(if is_form { Code::E101 } else { Code::E108 }, record);
+                fail(if is_form { Code::E101 } else { Code::E108 }, b"", record);
             }
             let mut left = limits.inflated_bytes_max;
             while let Some((name, raw, encoded)) = values.next() {
@@ -272,7 +272,8 @@ fn open(request: &Request<'_>, config: &Config, scratch: &mut Scratch) -> Opened
                     read(&text, &context, json, envelopes, record)
                 });
                 if let Err(code) = read {
-                    fail(code, record);
+                    let is_json = matches!(code, Code::J001 | Code::J006 | Code::J008);
+                    fail(code, if is_json { &json.near } else { b"" }, record);
                 }
             }
         }

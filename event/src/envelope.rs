@@ -57,7 +57,7 @@ impl Opener {
         let weight = |envelope: &Envelope| u64::from(envelope.len().max(1));
         let payloads: u64 = envelopes.list().iter().map(weight).sum();
         if payloads > u64::from(config.limits.payloads_max) {
-            unopened(Code::K509, context.recv_ms, out);
+            unopened(Code::K509, b"", context.recv_ms, out);
             return Ok(1);
         }
         for envelope in envelopes.list() {
@@ -66,14 +66,14 @@ impl Opener {
             let context =
                 Context { flush_time: envelope.flush_time, inside_envelope: true, ..*context };
             if envelope.len() == 0 {
-                unopened(Code::K508, context.recv_ms, out);
+                unopened(Code::K508, b"", context.recv_ms, out);
                 failed += 1;
             }
             for payload in envelopes.payloads(envelope) {
                 if let Err(code) =
                     self.payload(payload, &key, &context, &mut left, (json, gunzip), out)
                 {
-                    unopened(code, context.recv_ms, out);
+                    unopened(code, b"", context.recv_ms, out);
                     failed += 1;
                 }
             }
@@ -167,10 +167,11 @@ impl Opener {
     }
 }
 
-/// Adds the entry of something that could not be opened: rejected, no JSON, the reason as its code.
-pub(crate) fn unopened(code: Code, recv_ms: i64, out: &mut Builder) {
+/// Adds the entry of something that could not be opened: rejected, no JSON, the reason as its code and what arrived as its
+/// detail.
+pub(crate) fn unopened(code: Code, detail: &[u8], recv_ms: i64, out: &mut Builder) {
     let index = out.count();
-    out.code(CodeRef { index, code: code.bytes(), pointer: b"", detail: b"" });
+    out.code(CodeRef { index, code: code.bytes(), pointer: b"", detail });
     out.entry(&Entry {
         json: Span::default(),
         verdict: Verdict::Rejected,

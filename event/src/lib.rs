@@ -14,7 +14,7 @@ mod envelope;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod http;
-pub mod json;
+mod json;
 mod keys;
 mod project;
 pub mod record;

@@ -40,7 +40,7 @@ fn too_large<'s>(request: &Request<'_>, config: &Config, scratch: &'s mut Scratc
 fn replaced(request: &Request<'_>, code: Code, raw_bytes: usize, scratch: &mut Scratch) {
     let recv_ms = i64::try_from(request.recv_ns / 1_000_000).unwrap_or(i64::MAX);
     scratch.record.clear_events();
-    unopened(code, recv_ms, &mut scratch.record);
+    unopened(code, b"", recv_ms, &mut scratch.record);
     http::write(request, raw_bytes, &mut scratch.raw);
 }
 

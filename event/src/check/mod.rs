@@ -67,6 +67,8 @@ pub(crate) struct Fault {
 pub(crate) struct JsonScratch {
     /// An event of a followed id was seen; the caller clears it.
     pub(crate) follows: bool,
+    /// The text around the byte of the last [`Fault`], for its code's detail; not to be told where it was decrypted.
+    pub(crate) near: Vec<u8>,
     scan: ScanMemory,
     element: Element,
     memos: Memos,
@@ -100,7 +102,7 @@ pub(crate) fn events(
     if text.len() > Scanner::TEXT_BYTES / 2 {
         return Err(Fault { code: Code::L002, reason: Code::L002, at: 0 });
     }
-    let JsonScratch { follows, scan, element, memos, rules, repair } = scratch;
+    let JsonScratch { follows, near, scan, element, memos, rules, repair } = scratch;
     rules.start();
     let source = if simdutf8::basic::from_utf8(text).is_ok() {
         Source { text, repair: None }
@@ -143,8 +145,23 @@ pub(crate) fn events(
     let reason = if unreadable && !too_many { Code::J006 } else { reason };
     out.rollback(marks.0);
     envelopes.rollback(marks.1);
+    near.clear();
+    near.extend_from_slice(around(source.text, at));
     let hidden = context.inside_envelope && !too_many;
     Err(Fault { code: if hidden { Code::K506 } else { reason }, reason, at })
+}
+
+/// Up to 24 bytes before and behind `at`, whole characters.
+fn around(text: &[u8], at: u32) -> &[u8] {
+    let inside = |p: usize| text.get(p).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let (mut from, mut to) = ((at as usize).saturating_sub(24), (at as usize + 24).min(text.len()));
+    while inside(from) {
+        from += 1;
+    }
+    while inside(to) {
+        to -= 1;
+    }
+    text.get(from..to).unwrap_or_default()
 }
 
 /// Where the text starts behind byte order marks and blanks.

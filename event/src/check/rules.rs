@@ -235,17 +235,15 @@ impl<'a> Event<'a> {
     #[inline(always)]
     fn access(&mut self) -> Owner<'a> {
         let (context, text) = (self.context, self.text);
-        let mut own = [Value::default(); 2];
+        let mut own = [(Field::Project, Value::default()); 2];
         for (own, pair) in own
             .iter_mut()
             .zip([[Field::Project, Field::PropertyProject], [Field::Token, Field::PropertyToken]])
         {
-            *own = self.text_of(pair[0]);
-            if own.kind == Kind::Missing {
-                *own = self.text_of(pair[1]);
-            }
+            let here = pair.map(|field| (field, self.text_of(field)));
+            *own = if here[0].1.kind == Kind::Missing { here[1] } else { here[0] };
         }
-        let [named, token] = own;
+        let [(named_by, named), (token_by, token)] = own;
         let url = if context.url_project.is_empty() {
             context.project.fallback()
         } else {
@@ -266,16 +264,27 @@ impl<'a> Event<'a> {
         let time_free = match granted {
             Access::Granted { time_free } => time_free,
             Access::UnknownProject => {
-                self.field(Code::A001, Field::Project, named);
+                self.refused(Code::A001, named_by, named);
                 false
             }
             Access::WrongToken => {
-                // The token itself is a secret and does not stand in any record.
-                self.field(Code::A002, Field::Token, Value::default());
+                self.refused(Code::A002, token_by, token);
                 false
             }
         };
         Owner { name, named, time_free }
+    }
+
+    /// Adds a problem of a project or token: of the event if it names it, else of the URL. A token is a secret and its
+    /// text stands in no record.
+    #[cold]
+    fn refused(&mut self, code: Code, field: Field, value: Value) {
+        let shown = if code == Code::A002 { Value::default() } else { value };
+        if value.kind == Kind::Missing {
+            self.whole(code, (0, 0));
+        } else {
+            self.field(code, field, shown);
+        }
     }
 
     /// The event's time, corrected and as sent; remarks upon both.

@@ -17,8 +17,7 @@ mod text;
 pub(crate) use memo::Memo;
 pub(crate) use number::{exceeds, to_i64};
 pub(crate) use repair::Repair;
-pub(crate) use text::chars;
-pub use text::{Member, members, unescape};
+pub(crate) use text::{chars, unescape};
 
 use crate::Code;
 

@@ -1,13 +1,11 @@
-//! Strings and members of JSON that has passed the scanner.
+//! Strings that have passed the scanner.
 
 use std::borrow::Cow;
-
-use super::{Kind, ScanMemory, Scanner, Step, pos};
 
 /// A JSON string's content (without the quotes) with its escapes undone. Half surrogates become U+FFFD. Text without
 /// escapes is given back as it is; escapes that JSON does not know stay as they stand.
 #[must_use]
-pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr::memchr(b'\\', raw) else { return Cow::Borrowed(raw) };
     let mut out = Vec::with_capacity(raw.len());
     out.extend_from_slice(&raw[..first]);
@@ -76,53 +74,6 @@ pub(crate) fn chars(raw: &[u8], escaped: bool) -> usize {
     text.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
-/// One member of an object, as positions in its text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The name's first byte, behind its quote.
-    pub name_at: u32,
-    /// Behind the name's last byte.
-    pub name_end: u32,
-    /// The value's first byte; a string's quote.
-    pub value_at: u32,
-    /// Behind the value's last byte; behind a string's closing quote.
-    pub value_end: u32,
-}
-
-/// The members of a JSON object in order, written into `out`; `false` (and nothing in `out`) if `json` is no JSON object.
-/// For readers of stored events that splice members in or cut them out; names keep their escapes.
-pub fn members(json: &[u8], out: &mut Vec<Member>) -> bool {
-    out.clear();
-    if json.len() > Scanner::TEXT_BYTES {
-        return false;
-    }
-    let mut memory = ScanMemory::default();
-    let mut scanner = Scanner::new(json, u32::MAX, &mut memory);
-    let read = |scanner: &mut Scanner<'_>, out: &mut Vec<Member>| -> Step<bool> {
-        let p = scanner.blanks(0);
-        if scanner.byte(p) != b'{' {
-            return Ok(false);
-        }
-        let end = scanner.object(p, 1, |scanner, name, at| {
-            let (end, _): (usize, Kind) = scanner.value(at, 2)?;
-            out.push(Member {
-                name_at: pos(name.at),
-                name_end: pos(name.end),
-                value_at: pos(at),
-                value_end: pos(end),
-            });
-            Ok(end)
-        })?;
-        scanner.end(end)?;
-        Ok(true)
-    };
-    let good = read(&mut scanner, out).unwrap_or(false);
-    if !good {
-        out.clear();
-    }
-    good
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,23 +114,6 @@ mod tests {
             for end in at..=raw.len() {
                 let _ = unescape(&raw[at..end]);
             }
-        }
-    }
-
-    #[test]
-    fn members_are_found_whatever_stands_between_them() {
-        let json = br#" { "a" : 1 ,"b\"":{"c":[1,{}]} , "":"x" } "#;
-        let mut out = Vec::new();
-        assert!(members(json, &mut out));
-        let of = |at: u32, end: u32| &json[at as usize..end as usize];
-        let got: Vec<_> =
-            out.iter().map(|m| (of(m.name_at, m.name_end), of(m.value_at, m.value_end))).collect();
-        let want: [(&[u8], &[u8]); 3] =
-            [(b"a", b"1"), (b"b\\\"", b"{\"c\":[1,{}]}"), (b"", b"\"x\"")];
-        assert_eq!(got, want);
-        for not in ["[]", "1", "{\"a\":1", "{\"a\":1}x", "", "{\"a\" 1}"] {
-            assert!(!members(not.as_bytes(), &mut out), "{not}");
-            assert!(out.is_empty());
         }
     }
 }

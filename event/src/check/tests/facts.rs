@@ -221,3 +221,19 @@ fn a_followed_id_is_seen() {
         assert_eq!(scratch.follows, seen, "{id}");
     }
 }
+
+#[test]
+fn a_fault_shows_the_text_around_it() {
+    let setup = Setup::default();
+    let (mut scratch, mut out) = (JsonScratch::default(), Builder::default());
+    for (text, near) in [
+        ("{'a':1}", "{'a':1}"),
+        (r#"[{"name":"汉汉汉汉汉汉汉汉汉汉" "#, "汉汉汉汉汉汉汉\" "),
+        ("", ""),
+    ] {
+        let context = setup.context();
+        events(text.as_bytes(), &context, &mut scratch, &mut Envelopes::default(), &mut out)
+            .unwrap_err();
+        assert_eq!(String::from_utf8_lossy(&scratch.near), near, "{text}");
+    }
+}

@@ -231,7 +231,7 @@ fn each_rule_gives_its_code_at_its_place() {
         // project
         (event(r#""project":"other","#), "A001", "/project"),
         (event(r#""project":"default","#), "", ""),
-        (with(r#""$project":"other""#), "A001", "/project"),
+        (with(r#""$project":"other""#), "A001", "/properties/$project"),
     ] {
         let got = one(&text);
         assert_eq!(got.codes.join(" "), codes, "{text}");
