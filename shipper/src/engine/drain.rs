@@ -79,8 +79,9 @@ impl Drain {
     /// Runs until stopped, and then until the ring is empty or the deadline has come.
     pub(super) fn run(mut self) {
         loop {
-            self.turn();
+            // Asked before the turn: after the stop one whole turn looks at the ring, which may have come just now.
             let stopping = self.shared.stop.requested();
+            self.turn();
             if stopping && (self.is_empty() || self.shared.stop.is_late()) {
                 self.commit();
                 break;
@@ -127,7 +128,8 @@ impl Drain {
     }
 
     fn attach(&mut self) {
-        if self.consumer.is_some() || self.opened.elapsed() < Duration::from_millis(500) {
+        let lately = self.opened.elapsed() < Duration::from_millis(500);
+        if self.consumer.is_some() || (lately && !self.shared.stop.requested()) {
             return;
         }
         self.opened = Instant::now();

@@ -193,6 +193,14 @@ fn sigterm_drains_the_ring_and_the_next_start_goes_on() {
 }
 
 #[test]
+fn a_ring_that_came_just_before_the_stop_is_drained() {
+    let mut daemon = Daemon::start_before_the_ring();
+    daemon.event("Buy", "u1");
+    daemon.stop();
+    assert_eq!(daemon.lines().len(), 1, "{}", daemon.log());
+}
+
+#[test]
 fn sighup_takes_what_it_can_and_names_what_waits() {
     let mut daemon = Daemon::start("");
     let file = daemon.dir.path().join("tusk.toml");

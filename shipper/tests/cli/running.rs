@@ -51,27 +51,47 @@ pub(crate) fn get(address: SocketAddr, path: &str, host: &str) -> Option<(u16, S
     Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
 
+/// Writes `tusk.toml`; where the daemon will answer.
+fn configure(dir: &Dir, toml: &str) -> SocketAddr {
+    let address = free_address();
+    let text = format!(
+        "data = \"data\"\nlisten = \"{address}\"\nnode = \"web1\"\ntimezone = \"Asia/Shanghai\"\n{toml}\n\
+         [sink.file]\ncompression = \"none\"\nrange_age_ms_max = 200\n"
+    );
+    dir.write("tusk.toml", &text);
+    address
+}
+
+/// Makes the ring as nginx's master does, and attaches as its worker does.
+fn make_ring(dir: &Dir) -> Producer {
+    let path = dir.path().join("data/ring");
+    std::fs::create_dir_all(dir.path().join("data")).unwrap();
+    shm_ring::prepare(&Options { path: path.clone(), size_bytes: 64 << 20, owner: None }).unwrap();
+    Producer::attach(&path).unwrap()
+}
+
 impl Daemon {
     pub(crate) fn start(toml: &str) -> Self {
         Self::start_in(Dir::new(), toml)
     }
 
     pub(crate) fn start_in(dir: Dir, toml: &str) -> Self {
-        let address = free_address();
-        let text = format!(
-            "data = \"data\"\nlisten = \"{address}\"\nnode = \"web1\"\ntimezone = \"Asia/Shanghai\"\n{toml}\n\
-             [sink.file]\ncompression = \"none\"\nrange_age_ms_max = 200\n"
-        );
-        dir.write("tusk.toml", &text);
-        let path = dir.path().join("data/ring");
-        std::fs::create_dir_all(dir.path().join("data")).unwrap();
-        shm_ring::prepare(&Options { path: path.clone(), size_bytes: 64 << 20, owner: None })
-            .unwrap();
+        let address = configure(&dir, toml);
+        let ring = make_ring(&dir);
         let child = Self::spawn(&dir);
-        let ring = Producer::attach(&path).unwrap();
         let mut daemon = Self { dir, child, address, ring, scratch: Scratch::new() };
         daemon.ready();
         daemon
+    }
+
+    /// As when nginx starts after the daemon: the ring comes when the daemon answers already.
+    pub(crate) fn start_before_the_ring() -> Self {
+        let dir = Dir::new();
+        let address = configure(&dir, "");
+        let child = Self::spawn(&dir);
+        wait_for("/healthz", || get(address, "/healthz", "localhost"));
+        let ring = make_ring(&dir);
+        Self { dir, child, address, ring, scratch: Scratch::new() }
     }
 
     pub(crate) fn spawn(dir: &Dir) -> Child {
