@@ -71,7 +71,7 @@ fn is_rejected(n: u64) -> bool {
 
 fn payload(n: u64) -> Vec<u8> {
     let mut b = Builder::default();
-    b.meta(meta::PROJECT, if n % 5 == 0 { b"shop" } else { b"news" }, 64);
+    b.meta(meta::PROJECT, if n.is_multiple_of(5) { b"shop" } else { b"news" }, 64);
     let json = format!(r#"{{"n":{n},"event":"E"}}"#);
     b.bytes().extend_from_slice(json.as_bytes());
     let rejected = is_rejected(n);
@@ -364,11 +364,15 @@ fn check(seed: u64, disk: &DoubleDisk, life: &Life, oracle: &Oracle, keeps_ring:
     assert_eq!((stored, open), (totals.rejected, totals.rejected), "seed {seed}");
 }
 
-/// Crash points a run of the tests goes through; `TUSK_CRASHES` sets another number.
+/// Crash points a run of the tests goes through; `TUSK_CRASHES` sets another number, `TUSK_SEED` runs one seed again.
 const CRASHES: u64 = 10_000;
 
 #[test]
 fn nothing_durable_is_lost_and_nothing_is_there_twice_at_any_crash_point() {
+    if let Some(seed) = std::env::var("TUSK_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        run(seed, 10);
+        return;
+    }
     let wanted = std::env::var("TUSK_CRASHES").ok().and_then(|n| n.parse().ok());
     let wanted: u64 = wanted.unwrap_or(CRASHES);
     let threads = 2;

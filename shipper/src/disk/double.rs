@@ -3,31 +3,13 @@
 //! What a power cut may do here: each unsynced write is kept, dropped, or torn at a byte; each unsynced name change (make, rename,
 //! remove) is kept or dropped on its own, in any combination. What it never does: touch what was synced.
 
+pub use super::rng::Rng;
+
 use super::{Disk, DiskFile, Item, Open, Space, parent};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Small seeded generator (splitmix64): the same seed, the same crash.
-#[derive(Clone, Copy, Debug)]
-pub struct Rng(pub u64);
-
-impl Rng {
-    /// The next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `n` (0 if `n` is 0).
-    pub fn below(&mut self, n: u64) -> u64 {
-        if n == 0 { 0 } else { self.next_u64() % n }
-    }
-}
 
 #[derive(Clone, Debug, PartialEq)]
 enum Node {
@@ -501,52 +483,5 @@ impl DiskFile for DoubleFile {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn synced_bytes_and_names_survive_every_crash() {
-        for seed in 0..200 {
-            let disk = DoubleDisk::new(seed);
-            super::super::create_dirs(&disk, Path::new("/a"), Path::new("/a/b")).unwrap();
-            super::super::replace(&disk, Path::new("/a/b/f"), b"kept").unwrap();
-            let file = disk.open(Path::new("/a/b/f"), Open::Write).unwrap();
-            file.write_at(b"LOST", 0).unwrap();
-            let after = disk.reboot(seed);
-            let bytes = super::super::read(&after, Path::new("/a/b/f"), 100).unwrap().unwrap();
-            assert_eq!(bytes.len(), 4);
-            assert!(file.sync().is_err(), "an old handle is dead");
-        }
-    }
-
-    #[test]
-    fn unsynced_bytes_and_names_are_lost_kept_and_torn() {
-        let (mut gone, mut whole, mut torn) = (0, 0, 0);
-        for seed in 0..300 {
-            let disk = DoubleDisk::new(seed);
-            let file = disk.open(Path::new("/f"), Open::Create).unwrap();
-            file.write_at(b"0123456789", 0).unwrap();
-            match super::super::read(&disk.reboot(seed), Path::new("/f"), 100).unwrap().as_deref() {
-                None | Some([]) => gone += 1,
-                Some(b"0123456789") => whole += 1,
-                Some(_) => torn += 1,
-            }
-        }
-        assert!(gone > 30 && whole > 30 && torn > 10, "{gone} {whole} {torn}");
-    }
-
-    #[test]
-    fn a_replaced_file_is_old_or_new_at_every_crash_point() {
-        for seed in 0..50 {
-            for point in 1..12 {
-                let disk = DoubleDisk::new(seed);
-                super::super::replace(&disk, Path::new("/f"), b"old").unwrap();
-                disk.die_at(disk.operations() + point);
-                let done = super::super::replace(&disk, Path::new("/f"), b"newer").is_ok();
-                let bytes = super::super::read(&disk.reboot(seed), Path::new("/f"), 100).unwrap();
-                let bytes = bytes.unwrap();
-                assert!(bytes == b"newer" || (!done && bytes == b"old"), "seed {seed} {point}");
-            }
-        }
-    }
-}
+#[path = "double_tests.rs"]
+mod tests;

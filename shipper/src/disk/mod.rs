@@ -5,6 +5,7 @@
 
 pub mod double;
 mod real;
+mod rng;
 
 pub use real::RealDisk;
 

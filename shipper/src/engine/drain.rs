@@ -103,6 +103,7 @@ impl Drain {
         if let Some(ring) = &self.consumer {
             ring.heartbeat();
         }
+        self.shared.note_ring(self.consumer.as_ref(), &self.journal);
         self.reclaim();
         self.answer_appends();
         if let Some(at) = self.retry_at {
@@ -124,7 +125,6 @@ impl Drain {
         } else if !more {
             self.rest();
         }
-        self.shared.note_ring(self.consumer.as_ref(), &self.journal);
     }
 
     fn attach(&mut self) {

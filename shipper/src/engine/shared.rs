@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) dedup_keys: AtomicU64,
     pub(super) dedup_evicted: AtomicU64,
     pub(super) torn_tails: u64,
+    /// The journal's cap, resolved.
+    pub(super) journal_bytes_max: u64,
     looks: Mutex<Looks>,
 }
 
@@ -67,6 +69,7 @@ pub(super) struct Parts {
     pub(super) segments: Arc<Segments>,
     pub(super) facts: Arc<FactsFiles>,
     pub(super) torn_tails: u64,
+    pub(super) journal_bytes_max: u64,
 }
 
 impl Shared {
@@ -96,6 +99,7 @@ impl Shared {
             dedup_keys: AtomicU64::new(0),
             dedup_evicted: AtomicU64::new(0),
             torn_tails: parts.torn_tails,
+            journal_bytes_max: parts.journal_bytes_max,
             looks: Mutex::new(Looks { damaged, ..Looks::default() }),
         })
     }

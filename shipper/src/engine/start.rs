@@ -56,6 +56,7 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
         segments: Arc::clone(&segments),
         facts: Arc::clone(log.files()),
         torn_tails: u64::from(opened.torn_bytes > 0),
+        journal_bytes_max: bytes_max,
     });
     let shared = Arc::new(shared.map_err(|error| at(&dir, error))?);
     if opened.torn_bytes > 0 {

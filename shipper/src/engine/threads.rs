@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// State is written down at the latest after so much journal …
+/// State is written down at the latest after so much journal, or an eighth of its cap if that is less: what is not behind a
+/// snapshot is not given back …
 const SNAPSHOT_BYTES: u64 = 256 << 20;
 /// … or so long, if anything came.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(60);
@@ -17,6 +18,7 @@ const SLEEP: Duration = Duration::from_millis(500);
 /// The facts pass until the end of the journal after a stop.
 pub(super) fn facts(mut pass: FactsPass, shared: &Arc<Shared>) {
     let mut snapshot = Instant::now();
+    let snapshot_bytes = SNAPSHOT_BYTES.min(shared.journal_bytes_max / 8);
     loop {
         // In this order: what the drain committed last must be seen before its end is believed.
         let stopping = shared.stop.is_drain_done();
@@ -26,7 +28,7 @@ pub(super) fn facts(mut pass: FactsPass, shared: &Arc<Shared>) {
                 shared.set_problem("facts", None);
                 note(&pass, shared);
                 let behind = pass.log().end_lsn() - pass.snapshot_lsn();
-                if behind >= SNAPSHOT_BYTES || (behind > 0 && snapshot.elapsed() >= SNAPSHOT_AGE) {
+                if behind >= snapshot_bytes || (behind > 0 && snapshot.elapsed() >= SNAPSHOT_AGE) {
                     snapshot = Instant::now();
                     if let Err(error) = pass.snapshot() {
                         shared.warn("facts", &format!("snapshot: {error}"));

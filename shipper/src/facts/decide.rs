@@ -4,8 +4,9 @@ use super::dup::DupWindow;
 use super::session::Sessions;
 use super::{Fact, FactsConfig, RULES, flag};
 use crate::journal::layout::{Header, u32_at, u64_at};
-use crate::shape::members::{Members, names};
+use crate::shape::members::{self, Members, names};
 use event::record::{self, Entry, Kind, Record, Verdict, meta, tag};
+use memchr::memmem::{Finder, FinderRev};
 
 /// Record types 1 to 4 are events of a user; profiles and items make no session.
 const LAST_EVENT_KIND: u8 = 4;
@@ -63,6 +64,7 @@ impl Origin {
 pub struct Decider {
     pub(super) window: DupWindow,
     pub(super) sessions: Sessions,
+    device: DeviceFinder,
 }
 
 impl Decider {
@@ -72,6 +74,7 @@ impl Decider {
         Self {
             window: DupWindow::new(config.dedup_window_s, config.dedup_keys_max),
             sessions: Sessions::new(config.session_gap_s, config.session_devices_max),
+            device: DeviceFinder::new(),
         }
     }
 
@@ -141,7 +144,7 @@ impl Decider {
             && entry.flags & record::flag::SERVER_SDK == 0;
         if client_event
             && self.sessions.is_on()
-            && let Some(device) = device(json)
+            && let Some(device) = self.device.find(json)
         {
             let fresh = ((fact.lsn << 14) | u64::from(fact.index)) + 1;
             fact.session = self.sessions.assign(device, entry.time_ms, fresh);
@@ -164,15 +167,36 @@ fn entry_flags(entry: &Entry) -> u32 {
     flags
 }
 
-/// Hash of the device (`anonymous_id`, which a login does not change) of an event whose SDK counts no sessions itself.
-fn device(json: &[u8]) -> Option<u64> {
-    if memchr::memmem::find(json, b"\"$event_session_id\"").is_some()
-        || memchr::memmem::find(json, b"anonymous_id").is_none()
-    {
-        return None;
+/// Finds the device of an event.
+#[derive(Debug)]
+struct DeviceFinder {
+    own_session: Finder<'static>,
+    anonymous_id: FinderRev<'static>,
+}
+
+impl DeviceFinder {
+    fn new() -> Self {
+        Self {
+            own_session: Finder::new("\"$event_session_id\""),
+            anonymous_id: FinderRev::new("\"anonymous_id\""),
+        }
     }
-    let id = Members::new(json, 0).find(|m| names(&json[m.name.clone()], "anonymous_id"))?;
-    let id = &json[id.value];
-    // FNV-1a of the id as it stands, quotes and all.
-    (id.len() > 2 && id[0] == b'"').then(|| event::watch_hash(id))
+
+    /// Hash of the device (`anonymous_id`, which a login does not change) of an event whose SDK counts no sessions itself.
+    fn find(&self, json: &[u8]) -> Option<u64> {
+        let at = self.anonymous_id.rfind(json)?;
+        if self.own_session.find(json).is_some() {
+            return None;
+        }
+        // Mostly it stands behind the properties, so that little is left to look at.
+        let id = match members::value_if_outermost(json, at) {
+            Some(value) => value,
+            None => {
+                Members::new(json, 0).find(|m| names(&json[m.name.clone()], "anonymous_id"))?.value
+            }
+        };
+        let id = json.get(id)?;
+        // FNV-1a of the id as it stands, quotes and all.
+        (id.len() > 2 && id[0] == b'"').then(|| event::watch_hash(id))
+    }
 }

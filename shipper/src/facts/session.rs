@@ -1,14 +1,38 @@
 //! Server sessions: neighbouring client events of one device, no further apart than the gap. For SDKs that send no
 //! `$event_session_id`; a login does not split a session, since the device is asked, not the user.
 
-use std::collections::{HashMap, VecDeque};
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Devices are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 << 8) | u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+type ByDevice = HashMap<u64, Device, BuildHasherDefault<AsIs>>;
 
 /// Devices and their last session. Pure function of the events it is shown, in order.
 #[derive(Debug)]
 pub(super) struct Sessions {
     gap_ms: i64,
     devices_max: usize,
-    devices: HashMap<u64, Device>,
+    devices: ByDevice,
     /// Devices by age of their session, with the session as it was; an entry whose session has moved on is passed over.
     queue: VecDeque<(u64, u64)>,
 }
@@ -25,7 +49,7 @@ impl Sessions {
         Self {
             gap_ms: i64::from(gap_s) * 1000,
             devices_max: devices_max as usize,
-            devices: HashMap::new(),
+            devices: ByDevice::default(),
             queue: VecDeque::new(),
         }
     }

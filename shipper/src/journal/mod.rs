@@ -43,6 +43,8 @@ mod meta;
 mod reader;
 mod recover;
 mod segments;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use meta::Meta;

@@ -39,6 +39,8 @@ pub struct Reader {
     window: Vec<u8>,
     window_lsn: u64,
     window_bytes: usize,
+    /// Of the list of segments, when it was last looked at.
+    version: u64,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl Reader {
             window: Vec::new(),
             window_lsn: 0,
             window_bytes: WINDOW,
+            version: 0,
         }
     }
 
@@ -111,10 +114,12 @@ impl Reader {
     fn enter(&mut self) -> Result<(), JournalError> {
         let lsn = self.at;
         let inside = |here: &Here| here.first_lsn <= lsn && lsn < here.end_lsn;
-        // The end of the segment being written is not known; ask again whenever it matters.
-        if self.segment.as_ref().is_some_and(|here| inside(here) && here.end_lsn != u64::MAX) {
+        // The end of the segment being written is not known: it is asked for again when the list has changed.
+        let version = self.segments.version();
+        if version == self.version && self.segment.as_ref().is_some_and(inside) {
             return Ok(());
         }
+        self.version = version;
         let Some((first_lsn, end_lsn)) = self.segments.find(lsn) else {
             return Err(JournalError::Reclaimed { wanted: lsn, start: self.segments.start_lsn() });
         };

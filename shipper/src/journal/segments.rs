@@ -65,12 +65,20 @@ pub struct Segments {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) dir: PathBuf,
     pub(super) list: RwLock<Vec<Segment>>,
+    /// Grows with every change of the list, so that readers ask for the lock only then.
+    version: AtomicU64,
     durable: Watermark,
 }
 
 impl Segments {
     pub(super) fn new(disk: Arc<dyn Disk>, dir: PathBuf, list: Vec<Segment>, durable: u64) -> Self {
-        let this = Self { disk, dir, list: RwLock::new(list), durable: Watermark::default() };
+        let this = Self {
+            disk,
+            dir,
+            list: RwLock::new(list),
+            version: AtomicU64::new(1),
+            durable: Watermark::default(),
+        };
         this.durable.set(durable);
         this
     }
@@ -112,7 +120,15 @@ impl Segments {
     }
 
     pub(super) fn write(&self) -> std::sync::RwLockWriteGuard<'_, Vec<Segment>> {
-        self.list.write().unwrap_or_else(PoisonError::into_inner)
+        let list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        // [version] Under the lock, before the change: who reads the new number waits for the lock and sees the new list.
+        self.version.fetch_add(1, Ordering::Release);
+        list
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        // [version]
+        self.version.load(Ordering::Acquire)
     }
 
     /// Where `lsn` lies in the file of the segment that starts at `first_lsn`.

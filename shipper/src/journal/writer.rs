@@ -320,12 +320,12 @@ impl Journal {
             let first = {
                 let list = self.segments.read();
                 match list.first() {
-                    Some(s) if list.len() > 1 || s.closed_ms != 0 => s.clone(),
+                    Some(first) if first.end_lsn != u64::MAX => first.clone(),
                     _ => break,
                 }
             };
             let old = first.closed_ms.saturating_add(keep_ms) <= now_ms;
-            if first.closed_ms == 0 || first.end_lsn > floor || !(pressed || old) {
+            if first.end_lsn > floor || !(pressed || old) {
                 break;
             }
             // Out of the list first: a reader that asks for it then gets `Reclaimed`, not a missing file.

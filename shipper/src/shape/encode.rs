@@ -227,6 +227,12 @@ fn signed(value: i64, out: &mut Vec<u8>) {
 /// A JSON string of bytes that should be UTF-8; what is not is replaced by U+FFFD.
 pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    // Addresses and nearly all user agents.
+    if bytes.iter().all(|b| matches!(b, 0x20..=0x7e) && !matches!(b, b'"' | b'\\')) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     for chunk in bytes.utf8_chunks() {
         for byte in chunk.valid().bytes() {
             match byte {

@@ -117,6 +117,32 @@ fn nested_end(json: &[u8], mut at: usize) -> usize {
     json.len()
 }
 
+/// The value of the member whose name's quote is at `at`, if it belongs to the outermost object: what follows are members up to the
+/// `}` that ends the text. Cheap for members near the end; `None` says nothing.
+#[must_use]
+pub fn value_if_outermost(json: &[u8], at: usize) -> Option<Range<usize>> {
+    let mut name = at;
+    let mut found = None;
+    loop {
+        if json.get(name) != Some(&b'"') {
+            return None;
+        }
+        let colon = blanks(json, string_end(json, name + 1)? + 1);
+        if json.get(colon) != Some(&b':') {
+            return None;
+        }
+        let value = blanks(json, colon + 1);
+        let end = value_end(json, value);
+        found.get_or_insert(value..end);
+        let next = blanks(json, end);
+        match json.get(next)? {
+            b',' => name = blanks(json, next + 1),
+            b'}' if blanks(json, next + 1) == json.len() => return found,
+            _ => return None,
+        }
+    }
+}
+
 /// Whether a name as it stands in the JSON means `wanted` (escapes understood).
 #[must_use]
 pub fn names(raw: &[u8], wanted: &str) -> bool {
@@ -163,6 +189,19 @@ mod tests {
         let mut members = Members::new(json.as_bytes(), 0);
         while members.next().is_some() {}
         assert_eq!(members.end, json.rfind('}'));
+    }
+
+    #[test]
+    fn a_member_near_the_end_is_told_from_a_nested_one() {
+        let of = |json: &str| {
+            let at = json.rfind("\"id\"").unwrap();
+            value_if_outermost(json.as_bytes(), at).map(|value| json[value].to_owned())
+        };
+        assert_eq!(of(r#"{"a":{"x":1},"id":"d","t":[{}],"u":2}"#).as_deref(), Some("\"d\""));
+        assert_eq!(of(r#"{"id" : "d" } "#).as_deref(), Some("\"d\""));
+        assert_eq!(of(r#"{"a":{"id":"n"}}"#), None);
+        assert_eq!(of(r#"{"a":{"id":"n"},"b":1}"#), None);
+        assert_eq!(of(r#"{"a":"id","b":["id"]}"#), None);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// First pause after a failed try; doubled up to [`RETRY_MS_MAX`].
 const RETRY_MS_MIN: u64 = 100;
-/// Longest pause: an outage's end is noticed within half a minute.
-const RETRY_MS_MAX: u64 = 30_000;
+/// Longest pause: an outage's end is noticed within seconds, and a try each few seconds costs nobody anything.
+const RETRY_MS_MAX: u64 = 5_000;
 
 /// What others may see of a sink.
 #[derive(Debug, Default)]
