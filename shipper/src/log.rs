@@ -78,6 +78,8 @@ pub(crate) fn init(config: LogConfig) -> LevelHandle {
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_timer(Clock)
+        // A reader of stderr that went away must not end the daemon.
+        .log_internal_errors(false)
         .with_ansi(false)
         .with_target(false);
     // Fails only if a logger is there already, which then goes on.

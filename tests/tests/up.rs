@@ -132,8 +132,12 @@ fn a_busy_port_gives_the_next_one_and_says_so() {
     let log = dir.read("up.log");
     assert!(log.contains(&format!("port {port} is busy, taking {}", up.port)), "{log}");
     up.track("u1");
-    up.stop(&dir);
+    // As when the terminal is closed.
+    let mut up = up;
+    up.process.signal(Signal::HUP);
+    assert!(up.process.wait(60).success(), "{}", dir.read("up.log"));
     assert_eq!(users(&dir), ["u1"]);
+    assert!(nginx(&dir).is_none(), "nginx is gone, its pid file too");
 }
 
 #[test]

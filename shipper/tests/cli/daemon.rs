@@ -261,6 +261,22 @@ fn logs_are_json_on_request_and_nonsense_on_the_socket_gets_a_sentence() {
 }
 
 #[test]
+fn a_closed_stderr_does_not_end_the_daemon() {
+    let dir = Dir::new();
+    let address = free_address();
+    dir.write("tusk.toml", &format!("data = \"data\"\nlisten = \"{address}\"\n"));
+    let mut command = tusk(&dir);
+    let mut child =
+        command.args(["run", "--config", "tusk.toml"]).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    wait_for("/healthz", || get(address, "/healthz", "localhost"));
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let status = wait_for("the end", || child.try_wait().unwrap());
+    assert!(status.success(), "{status}");
+}
+
+#[test]
 fn systemd_hears_ready_alive_and_stopping() {
     let dir = Dir::new();
     let socket = UnixDatagram::bind(dir.path().join("notify")).unwrap();

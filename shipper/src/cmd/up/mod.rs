@@ -8,6 +8,7 @@ mod nginx;
 mod place;
 mod tls;
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crossbeam_channel::{Receiver, never, select, tick};
 use event::Lang;
 use shipper::sink::file::Compression;
 use shipper::tap::TapEvent;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::put;
 use super::run::{end_at_next, signals};
@@ -82,7 +83,7 @@ impl Plan {
     }
 
     fn say(&self, tone: Tone, text: &str) {
-        eprintln!("{}", self.paint.tone(tone, text));
+        say(&self.paint.tone(tone, text));
     }
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
         log_config.level = Level::Warn; // the screen belongs to the events
     }
     let level = log::init(log_config);
-    let signals = signals(&[SIGTERM, SIGINT])?;
+    let signals = signals(&[SIGTERM, SIGINT, SIGHUP])?;
 
     if connect(&loaded.config.socket()).is_ok() {
         return Err(Fail::new(format!(
@@ -113,7 +114,7 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
             "上次留下的 nginx 已停止；它收下的数据都在",
             "stopped an nginx left by an earlier run; what it took is kept",
         );
-        eprintln!("{text}");
+        say(text);
     }
     let listen = if arguments.lan { place::all(arguments.listen) } else { arguments.listen };
     let address = place::free((listen, arguments.port).into(), lang)?;
@@ -254,6 +255,11 @@ fn stop(plan: &Plan, daemon: Daemon) {
         );
         plan.say(Tone::Warn, text);
     }
+}
+
+/// A line on stderr; a terminal that was closed is no reason to stop in the middle of a stop.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// The path as seen from here, if it is below.

@@ -130,7 +130,7 @@ pub(super) fn free(wanted: SocketAddr, lang: Lang) -> Result<SocketAddr, Fail> {
                         format!("端口 {} 被占用，改用 {port}", wanted.port()),
                         format!("port {} is busy, taking {port}", wanted.port()),
                     );
-                    eprintln!("{text}");
+                    super::say(&text);
                 }
                 return Ok(address);
             }
@@ -165,7 +165,7 @@ pub(super) fn lan_address(lang: Lang) -> Option<IpAddr> {
             "没找到局域网地址：请先连上 Wi-Fi 或网线（ip addr 可查看地址）",
             "no LAN address found: join a network first (ip addr lists addresses)",
         );
-        eprintln!("{text}");
+        super::say(text);
     }
     found
 }
