@@ -90,4 +90,4 @@ impl Drop for Shipper {
 }
 
 /// What differs from the defaults: files are compressed, and the journal forgets soon, since nothing is replayed here.
-const SETTINGS: &str = "[sink.files]\ncompression = \"zstd\"\n";
+const SETTINGS: &str = "";
