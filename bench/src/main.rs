@@ -28,6 +28,7 @@ bench [--rounds N] [--seconds N] [--cases a,b,c,d] [--peers 204,same-reply,body,
   --seconds      length of one measurement (2)
   --connections  of the generator, kept alive (32)
   --ring-mib     size of Tusk's ring (1024): must hold what one measurement sends faster than the shipper writes
+  --ring DIR     folder of the ring (inside the run's data folder, on disk as in the production sample)
   --out FILE     rows as JSON (target/bench.json)
 `bench/run.sh` builds everything and calls this with the folders it needs.";
 
@@ -47,6 +48,7 @@ pub struct Setup {
     tusk: PathBuf,
     tusk_module: PathBuf,
     ring_mib: u32,
+    ring: Option<PathBuf>,
     rounds: u32,
     seconds: u32,
     connections: u32,
@@ -74,6 +76,7 @@ impl Setup {
             tusk: path("BENCH_TUSK")?,
             tusk_module: path("BENCH_TUSK_MODULE")?,
             ring_mib: 1024,
+            ring: None,
             rounds: 7,
             seconds: 2,
             connections: 32,
@@ -94,6 +97,7 @@ impl Setup {
                 "--seconds" => setup.seconds = value.parse()?,
                 "--connections" => setup.connections = value.parse()?,
                 "--ring-mib" => setup.ring_mib = value.parse()?,
+                "--ring" => setup.ring = Some(value.into()),
                 "--cases" => setup.cases = list(),
                 "--peers" => setup.peers = list(),
                 "--out" => setup.out = value.into(),
@@ -115,6 +119,10 @@ impl Setup {
 
     fn tusk_data(&self) -> PathBuf {
         self.run.join("data")
+    }
+
+    fn tusk_ring(&self) -> PathBuf {
+        self.ring.clone().unwrap_or_else(|| self.tusk_data().join("ring"))
     }
 
     fn generator_core(&self) -> usize {
@@ -180,6 +188,7 @@ fn start(setup: &Setup) -> Result<Servers, Error> {
     let (get, post) = (corpus::one("a"), corpus::one("c"));
     if setup.wants("tusk") {
         // nginx's master makes the ring, the shipper drains it.
+        std::fs::create_dir_all(setup.tusk_data())?;
         let tusk = Peer::start("tusk", setup, &replies)?;
         shipper = Some(Shipper::start(setup)?);
         replies =

@@ -271,11 +271,7 @@ fn lua(setup: &Setup) -> Conf {
 fn tusk(setup: &Setup) -> Conf {
     Conf {
         modules: vec![setup.tusk_module.clone()],
-        http: format!(
-            "  tusk_ring {} size={}m;\n",
-            setup.tusk_data().join("ring").display(),
-            setup.ring_mib
-        ),
+        http: format!("  tusk_ring {} size={}m;\n", setup.tusk_ring().display(), setup.ring_mib),
         locations: b"location / { tusk on; }\n    location = /tusk-metrics { tusk_metrics; }"
             .to_vec(),
     }

@@ -20,7 +20,6 @@ impl Shipper {
     /// If it does not come up; says what it said.
     pub fn start(setup: &Setup) -> Result<Self, Error> {
         let data = setup.tusk_data();
-        fs::create_dir_all(data.join("ring"))?;
         let port = peer::free_port()?;
         let config = setup.run.join("tusk.toml");
         fs::write(
@@ -28,7 +27,7 @@ impl Shipper {
             format!(
                 "data = \"{data}\"\nring = \"{ring}\"\nlisten = \"127.0.0.1:{port}\"\n{more}",
                 data = data.display(),
-                ring = data.join("ring").display(),
+                ring = setup.tusk_ring().display(),
                 more = SETTINGS
             ),
         )?;
