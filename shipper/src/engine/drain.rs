@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Payload bytes taken from the ring at once.
 const BATCH_BYTES: usize = 1 << 20;
+/// How long the drain looks away from a ring it has just read; a small part of the ring at any rate of requests.
+const NAP: Duration = Duration::from_millis(4);
 /// Longest sleep: the heartbeat must be younger than 200 ms.
 const SLEEP_MS: u64 = 100;
 /// How often segments nobody needs are looked for.
@@ -270,6 +272,11 @@ impl Drain {
             None => Duration::from_millis(SLEEP_MS),
         };
         let left = left.min(Duration::from_millis(SLEEP_MS));
+        if self.since.is_some() && !self.shared.stop.requested() {
+            // Requests keep coming: a nap makes the workers' wake-up calls, a microsecond each, unneeded.
+            std::thread::sleep(left.min(NAP));
+            return;
+        }
         match &self.consumer {
             Some(ring) => {
                 let woken = ring.wait(left);
