@@ -90,7 +90,12 @@ pub fn measure<R>(case: &Case, budget_ns: u64, mut decode: impl FnMut(&Sample) -
 }
 
 /// Tusk's decoding and checking of one request, without nginx and ring.
-pub fn accept(sample: &Sample, config: &event::Config, scratch: &mut event::Scratch) -> u32 {
+pub fn accept(
+    sample: &Sample,
+    now_ms: u64,
+    config: &event::Config,
+    scratch: &mut event::Scratch,
+) -> u32 {
     let get = sample.get;
     let request = event::Request {
         method: if get { event::Method::Get } else { event::Method::Post },
@@ -103,7 +108,7 @@ pub fn accept(sample: &Sample, config: &event::Config, scratch: &mut event::Scra
         body: if get { &[] } else { &sample.form },
         body_bytes: if get { 0 } else { sample.form.len() as u64 },
         client_ip: b"127.0.0.1",
-        recv_ns: 1_760_000_000_000_000_000,
+        recv_ns: now_ms * 1_000_000,
         watch: event::Watch::default(),
     };
     let accepted = event::accept(&request, config, scratch);
@@ -335,15 +340,17 @@ mod tests {
     use super::*;
     use crate::corpus::{Damage, case};
 
+    const NOW_MS: u64 = 1_760_000_000_000;
+
     /// Tusk keeps what is intact; a wrong crc alone is remarked upon, not rejected.
     #[test]
     fn tusk_keeps_every_intact_event() {
         let (config, mut scratch) = (event::Config::default(), event::Scratch::new());
         for name in ["a", "b", "c", "d"] {
-            for sample in case(name).samples {
+            for sample in case(name, NOW_MS).samples {
                 let intact = matches!(sample.damage, None | Some(Damage::Crc));
                 let want = if intact { sample.events as u32 } else { 0 };
-                let kept = accept(&sample, &config, &mut scratch);
+                let kept = accept(&sample, NOW_MS, &config, &mut scratch);
                 assert_eq!(kept, want, "{name} {:?}", sample.damage);
             }
         }
@@ -354,7 +361,7 @@ mod tests {
     fn takes_every_intact_event_and_no_damaged_one() {
         let mut pipeline = Pipeline::new();
         for name in ["a", "b", "c", "d"] {
-            for sample in case(name).samples {
+            for sample in case(name, NOW_MS).samples {
                 let want = sample.damage.is_none().then_some(sample.events);
                 assert_eq!(pipeline.decode(&sample.form), want, "{name} {:?}", sample.damage);
             }
@@ -363,7 +370,8 @@ mod tests {
 
     #[test]
     fn damage_is_of_every_kind() {
-        let kinds: Vec<Damage> = case("d").samples.iter().filter_map(|s| s.damage).collect();
+        let kinds: Vec<Damage> =
+            case("d", NOW_MS).samples.iter().filter_map(|s| s.damage).collect();
         for kind in [Damage::Base64, Damage::Cut, Damage::Crc, Damage::Gzip] {
             assert!(kinds.contains(&kind), "no sample of case d is damaged by {kind:?}");
         }

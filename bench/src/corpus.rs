@@ -88,9 +88,11 @@ impl Case {
     }
 }
 
-/// Makes one case; the same bytes at every call.
-pub fn case(name: &'static str) -> Case {
-    let mut random = Random(0x7475_736c ^ u64::from(name.as_bytes()[0]));
+/// Makes one case as if its SDKs sent it at `now_ms`: fresh, or a collector would correct every event's clock. The same
+/// bytes for the same time.
+pub fn case(name: &'static str, now_ms: u64) -> Case {
+    let seed = 0x7475_736c ^ u64::from(name.as_bytes()[0]);
+    let mut random = Random { state: seed, now_ms };
     let samples = match name {
         "a" => (0..2000).map(|_| web(&mut random, None)).collect(),
         "b" => (0..200).map(|_| android(&mut random, 50, None)).collect(),
@@ -102,7 +104,7 @@ pub fn case(name: &'static str) -> Case {
 
 /// One intact request of case `a` or `c`.
 pub fn one(name: &str) -> Vec<u8> {
-    let mut random = Random(1);
+    let mut random = Random { state: 1, now_ms: 1_760_000_000_000 };
     if name == "a" { web(&mut random, None).raw } else { mini(&mut random, None).raw }
 }
 
@@ -119,13 +121,16 @@ fn mixed(random: &mut Random) -> Sample {
     }
 }
 
-/// splitmix64: small, seedable, the same on every machine.
-struct Random(u64);
+/// splitmix64: small, seedable, the same on every machine; and the corpus's clock.
+struct Random {
+    state: u64,
+    now_ms: u64,
+}
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -204,10 +209,6 @@ const PHONES: &[(&str, &str)] = &[
 const NETWORKS: &[&str] = &["WIFI", "5G", "4G"];
 const LABELS: &[&str] = &["新品", "包邮", "满减", "自营", "预售"];
 
-/// First moment of the corpus's clock, ms.
-const EPOCH_MS: u64 = 1_760_000_000_000;
-const SPAN_MS: u64 = 10_000_000_000;
-
 fn web_event(random: &mut Random) -> Value {
     let width = random.pick(&[2_073_600, 1_296_000, 1_327_104, 3_686_400]);
     let id = format!(
@@ -217,7 +218,7 @@ fn web_event(random: &mut Random) -> Value {
         random.hex(8),
         random.hex(15)
     );
-    let time = EPOCH_MS + random.below(SPAN_MS);
+    let time = random.now_ms - random.below(2_000);
     let item = random.between(1_000_000, 10_000_000);
     json!({
         "identities": {"$identity_cookie_id": id},
@@ -384,13 +385,13 @@ fn mini(random: &mut Random, damage: Option<Damage>) -> Sample {
 }
 
 fn android(random: &mut Random, events: usize, damage: Option<Damage>) -> Sample {
-    let time_ms = EPOCH_MS + random.below(SPAN_MS);
+    let flush_ms = random.now_ms - random.below(2_000);
     let mut session = Session {
         user: random.between(1_000_000_000, 10_000_000_000).to_string(),
         device: random.hex(16),
         phone: random.pick(PHONES),
-        time_ms,
-        flush_ms: time_ms + 600_000,
+        time_ms: flush_ms - 600_000,
+        flush_ms,
     };
     let batch: Vec<Value> = (0..events).map(|_| android_event(random, &mut session)).collect();
     let json = Value::Array(batch).to_string();
@@ -480,7 +481,7 @@ mod tests {
             ("c", 2000, 1.0, 1115.0, 1523.0, 1819.0),
             ("d", 3000, 2.74, 1095.0, 1649.0, 1989.0),
         ] {
-            let case = case(name);
+            let case = case(name, 1_760_000_000_000);
             assert_eq!(case.samples.len(), requests);
             let (got_json, got_form, got_raw) = case.sizes();
             near(&format!("{name} events"), case.events_per_request(), events);
@@ -492,7 +493,7 @@ mod tests {
 
     #[test]
     fn is_the_same_every_time() {
-        let (one, two) = (case("d"), case("d"));
+        let (one, two) = (case("d", 1_760_000_000_000), case("d", 1_760_000_000_000));
         assert!(one.samples.iter().zip(&two.samples).all(|(a, b)| a.raw == b.raw));
         let damaged = one.samples.iter().filter(|s| s.damage.is_some()).count();
         assert!((20..=45).contains(&damaged), "{damaged} of 3000 damaged, expected about 1 %");

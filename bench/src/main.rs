@@ -23,12 +23,12 @@ use std::path::{Path, PathBuf};
 pub type Error = Box<dyn std::error::Error>;
 
 const HELP: &str = "\
-bench [--rounds N] [--seconds N] [--cases a,b,c,d] [--peers 204,same-reply,body,lua,bare,accept,tusk] [--connections N]
+bench [--rounds N] [--seconds N] [--cases a,b,c,d] [--peers 204,same-reply,body,lua,bare,accept,tusk,tusk-shm]
+      [--connections N]
   --rounds       interleaved rounds (7)
   --seconds      length of one measurement (2)
   --connections  of the generator, kept alive (32)
   --ring-mib     size of Tusk's ring (1024): must hold what one measurement sends faster than the shipper writes
-  --ring DIR     folder of the ring (inside the run's data folder, on disk as in the production sample)
   --out FILE     rows as JSON (target/bench.json)
 `bench/run.sh` builds everything and calls this with the folders it needs.";
 
@@ -48,7 +48,6 @@ pub struct Setup {
     tusk: PathBuf,
     tusk_module: PathBuf,
     ring_mib: u32,
-    ring: Option<PathBuf>,
     rounds: u32,
     seconds: u32,
     connections: u32,
@@ -76,7 +75,6 @@ impl Setup {
             tusk: path("BENCH_TUSK")?,
             tusk_module: path("BENCH_TUSK_MODULE")?,
             ring_mib: 1024,
-            ring: None,
             rounds: 7,
             seconds: 2,
             connections: 32,
@@ -97,7 +95,6 @@ impl Setup {
                 "--seconds" => setup.seconds = value.parse()?,
                 "--connections" => setup.connections = value.parse()?,
                 "--ring-mib" => setup.ring_mib = value.parse()?,
-                "--ring" => setup.ring = Some(value.into()),
                 "--cases" => setup.cases = list(),
                 "--peers" => setup.peers = list(),
                 "--out" => setup.out = value.into(),
@@ -117,12 +114,14 @@ impl Setup {
         Path::new("/dev/shm").join(format!("tusk-bench-{}-{file}", std::process::id()))
     }
 
-    fn tusk_data(&self) -> PathBuf {
-        self.run.join("data")
+    /// Data folder of the peer `tusk` or `tusk-shm`.
+    fn tusk_data(&self, peer: &str) -> PathBuf {
+        self.run.join(format!("{peer}-data"))
     }
 
-    fn tusk_ring(&self) -> PathBuf {
-        self.ring.clone().unwrap_or_else(|| self.tusk_data().join("ring"))
+    /// Its ring: beside the data as in the production sample, or in memory.
+    fn tusk_ring(&self, peer: &str) -> PathBuf {
+        if peer == "tusk" { self.tusk_data(peer).join("ring") } else { self.sink("ring") }
     }
 
     fn generator_core(&self) -> usize {
@@ -158,18 +157,16 @@ fn run() -> Result<(), Error> {
         return Err("two cores are needed: one for the server, one for the generator".into());
     }
     std::fs::create_dir_all(&setup.run)?;
-    let mut cases = Vec::new();
-    for name in ["a", "b", "c", "d"] {
-        if setup.cases.iter().any(|wanted| wanted == name) {
-            let case = corpus::case(name);
-            case.write(&corpus_path(&setup, name))?;
-            cases.push(case);
-        }
-    }
-    let result = measure(&setup, &cases);
-    // Lua's file in memory would stay until the next boot.
+    let result = measure(&setup);
+    // What lies in memory would stay until the next boot.
     let _ = std::fs::remove_file(setup.sink("lua.jsonl"));
+    let _ = std::fs::remove_dir_all(setup.sink("ring"));
     result
+}
+
+fn now_ms() -> Result<u64, Error> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    Ok(u64::try_from(now.as_millis())?)
 }
 
 fn corpus_path(setup: &Setup, case: &str) -> PathBuf {
@@ -179,18 +176,24 @@ fn corpus_path(setup: &Setup, case: &str) -> PathBuf {
 /// The servers of one run.
 struct Servers {
     peers: Vec<Peer>,
-    shipper: Option<Shipper>,
+    shippers: Vec<(&'static str, Shipper)>,
+}
+
+impl Servers {
+    fn shipper(&self, peer: &str) -> Option<&Shipper> {
+        self.shippers.iter().find(|(name, _)| *name == peer).map(|(_, shipper)| shipper)
+    }
 }
 
 fn start(setup: &Setup) -> Result<Servers, Error> {
     let mut replies = Replies::documented();
-    let (mut peers, mut shipper) = (Vec::new(), None);
+    let (mut peers, mut shippers) = (Vec::new(), Vec::new());
     let (get, post) = (corpus::one("a"), corpus::one("c"));
-    if setup.wants("tusk") {
+    for name in ["tusk", "tusk-shm"].into_iter().filter(|name| setup.wants(name)) {
         // nginx's master makes the ring, the shipper drains it.
-        std::fs::create_dir_all(setup.tusk_data())?;
-        let tusk = Peer::start("tusk", setup, &replies)?;
-        shipper = Some(Shipper::start(setup)?);
+        std::fs::create_dir_all(setup.tusk_data(name))?;
+        let tusk = Peer::start(name, setup, &replies)?;
+        shippers.push((name, Shipper::start(name, setup)?));
         replies =
             Replies { get: http::send(tusk.port, &get)?, post: http::send(tusk.port, &post)? };
         for reply in [&replies.get, &replies.post] {
@@ -205,7 +208,8 @@ fn start(setup: &Setup) -> Result<Servers, Error> {
             peers.push(Peer::start(name, setup, &replies)?);
         }
     }
-    if let (true, Some(same)) = (setup.wants("tusk"), peers.iter().find(|p| p.name == "same-reply"))
+    if let (false, Some(same)) =
+        (shippers.is_empty(), peers.iter().find(|p| p.name == "same-reply"))
     {
         for (request, reply) in [(&get, &replies.get), (&post, &replies.post)] {
             if let Some(difference) = peer::difference(same.port, request, reply)? {
@@ -213,10 +217,13 @@ fn start(setup: &Setup) -> Result<Servers, Error> {
             }
         }
     }
-    Ok(Servers { peers, shipper })
+    Ok(Servers { peers, shippers })
 }
 
-fn measure(setup: &Setup, cases: &[Case]) -> Result<(), Error> {
+fn measure(setup: &Setup) -> Result<(), Error> {
+    let wanted = |name: &&&str| setup.cases.iter().any(|wanted| wanted == **name);
+    let cases: Vec<&'static str> = ["a", "b", "c", "d"].iter().filter(wanted).copied().collect();
+    let mut events_per_request = Vec::new();
     let mut servers = start(setup)?;
     let load = setup.load();
     let mut bare = bare::Pipeline::new();
@@ -224,7 +231,12 @@ fn measure(setup: &Setup, cases: &[Case]) -> Result<(), Error> {
     let mut samples = Samples::default();
     // Round 0 warms up: buffers grow, LuaJIT compiles, the ring's pages are touched.
     for round in 0..=setup.rounds {
-        for case in cases {
+        events_per_request.clear();
+        for name in &cases {
+            let now_ms = now_ms()?;
+            let case = &corpus::case(name, now_ms);
+            case.write(&corpus_path(setup, name))?;
+            events_per_request.push((*name, case.events_per_request()));
             let seconds = if round == 0 { 1 } else { setup.seconds };
             let count = servers.peers.len();
             for turn in 0..count {
@@ -239,7 +251,9 @@ fn measure(setup: &Setup, cases: &[Case]) -> Result<(), Error> {
             for name in ["bare", "accept"].into_iter().filter(|name| setup.wants(name)) {
                 let sample = in_loop(budget_ns, || match name {
                     "bare" => bare::measure(case, budget_ns, |s| bare.decode(&s.form)),
-                    _ => bare::measure(case, budget_ns, |s| bare::accept(s, &config, &mut scratch)),
+                    _ => bare::measure(case, budget_ns, |s| {
+                        bare::accept(s, now_ms, &config, &mut scratch)
+                    }),
                 })?;
                 if round > 0 {
                     samples.push(case.name, name, sample);
@@ -256,15 +270,13 @@ fn measure(setup: &Setup, cases: &[Case]) -> Result<(), Error> {
     let memory = Memory {
         tusk_bytes: rss(worker("tusk")),
         plain_bytes: rss(worker("same-reply")),
-        shipper_bytes: rss(servers.shipper.as_ref().map(Shipper::pid)),
+        shipper_bytes: rss(servers.shipper("tusk").map(Shipper::pid)),
     };
-    let per_request: Vec<(&str, f64)> =
-        cases.iter().map(|case| (case.name, case.events_per_request())).collect();
-    println!("{}", samples.table(&per_request, peer::NAMES, memory));
+    println!("{}", samples.table(&events_per_request, peer::NAMES, memory));
     if let Some(parent) = setup.out.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    std::fs::write(&setup.out, samples.json(&per_request, peer::NAMES, memory)?)?;
+    std::fs::write(&setup.out, samples.json(&events_per_request, peer::NAMES, memory)?)?;
     println!("rows: {}", setup.out.display());
     servers.peers.clear();
     Ok(())
@@ -280,12 +292,12 @@ fn one(
     round: u32,
     seconds: u32,
 ) -> Result<Sample, Error> {
-    let companions: Vec<u32> = servers.shipper.iter().map(Shipper::pid).collect();
+    let companions: Vec<u32> = servers.shippers.iter().map(|(_, shipper)| shipper.pid()).collect();
     let before = proc::cpu(&companions);
     let corpus = corpus_path(setup, case.name);
     let mut sample =
         load.run(peer.port, &corpus, u64::from(round), &peer.pids, &companions, seconds)?;
-    if let (Some(shipper), "tusk") = (&servers.shipper, peer.name) {
+    if let Some(shipper) = servers.shipper(peer.name) {
         shipper.wait_idle()?;
         let used = proc::cpu(&companions).since(before).total_s();
         sample.companion_us = used / sample.requests.max(1) as f64 * 1e6;

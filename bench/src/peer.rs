@@ -9,8 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Names in table order. `bare` and `accept` are no servers: the first is [`crate::bare`], the second Tusk's own
-/// decoding in the same loop.
-pub const NAMES: &[&str] = &["204", "same-reply", "body", "lua", "bare", "accept", "tusk"];
+/// decoding in the same loop. `tusk` has its ring on disk, as the production sample, `tusk-shm` in memory.
+pub const NAMES: &[&str] =
+    &["204", "same-reply", "body", "lua", "bare", "accept", "tusk", "tusk-shm"];
 
 /// Core of every server.
 pub const SERVER_CORE: usize = 0;
@@ -76,7 +77,7 @@ impl Peer {
                 ..simple("location / { echo_read_request_body; echo_status 200; echo -n \"\"; }")
             },
             "lua" => lua(setup),
-            "tusk" => tusk(setup),
+            "tusk" | "tusk-shm" => tusk(name, setup),
             _ => return Err(format!("no peer is called {name}").into()),
         };
         let mut last = String::new();
@@ -268,10 +269,14 @@ fn lua(setup: &Setup) -> Conf {
     }
 }
 
-fn tusk(setup: &Setup) -> Conf {
+fn tusk(name: &str, setup: &Setup) -> Conf {
     Conf {
         modules: vec![setup.tusk_module.clone()],
-        http: format!("  tusk_ring {} size={}m;\n", setup.tusk_ring().display(), setup.ring_mib),
+        http: format!(
+            "  tusk_ring {} size={}m;\n",
+            setup.tusk_ring(name).display(),
+            setup.ring_mib
+        ),
         locations: b"location / { tusk on; }\n    location = /tusk-metrics { tusk_metrics; }"
             .to_vec(),
     }

@@ -48,7 +48,7 @@ struct Row {
     socket_errors: u64,
     /// CPU of the shipper, median; only for `tusk`.
     shipper_cpu_us_event: Option<f64>,
-    /// RssAnon of the worker, and how much that is over the worker of `same-reply`; only for `tusk`.
+    /// RssAnon of the worker with its ring on disk, and how much that is over the worker of `same-reply`; only for `tusk`.
     rss_anon_mb: Option<f64>,
     rss_anon_over_nginx_mb: Option<f64>,
 }
@@ -99,7 +99,7 @@ impl Samples {
         let server = peer != "bare" && peer != "accept";
         let median = |value: fn(&Sample) -> f64| self.median(case, peer, value);
         let sum = |value: fn(&Sample) -> u64| self.of(case, peer).iter().map(value).sum();
-        let tusk = peer == "tusk";
+        let tusk = peer == "tusk" || peer == "tusk-shm";
         let mb = |bytes: u64| bytes as f64 / 1e6;
         Some(Row {
             case: case.into(),
@@ -218,6 +218,11 @@ impl Samples {
                 of(&["tusk"], &["same-reply"]),
                 single.then_some((1.25, true)),
             );
+            line(
+                &format!("{case}: tusk, ring in memory / same-reply"),
+                of(&["tusk-shm"], &["same-reply"]),
+                None,
+            );
             line(&format!("{case}: tusk / return 204"), of(&["tusk"], &["204"]), None);
             line(
                 &format!("{case}: lua / tusk"),
@@ -232,6 +237,11 @@ impl Samples {
                 &format!("{case}: tusk / (bare + body)"),
                 of(&["tusk"], &["bare", "body"]),
                 batch.then_some((0.75, true)),
+            );
+            line(
+                &format!("{case}: tusk, ring in memory / (bare + body)"),
+                of(&["tusk-shm"], &["bare", "body"]).filter(|_| batch),
+                None,
             );
             let per_event = |value: fn(&Sample) -> f64| {
                 let used = self.counted(case, "tusk").into_iter().map(value);

@@ -1,6 +1,6 @@
 //! The shipper that drains the ring while the peer `tusk` is measured.
 
-use crate::{Error, Setup, http, peer, proc};
+use crate::{Error, Setup, http, proc};
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,20 +18,20 @@ impl Shipper {
     ///
     /// # Errors
     /// If it does not come up; says what it said.
-    pub fn start(setup: &Setup) -> Result<Self, Error> {
-        let data = setup.tusk_data();
-        let port = peer::free_port()?;
-        let config = setup.run.join("tusk.toml");
+    pub fn start(peer: &str, setup: &Setup) -> Result<Self, Error> {
+        let data = setup.tusk_data(peer);
+        let port = crate::peer::free_port()?;
+        let config = setup.run.join(format!("{peer}.toml"));
         fs::write(
             &config,
             format!(
                 "data = \"{data}\"\nring = \"{ring}\"\nlisten = \"127.0.0.1:{port}\"\n{more}",
                 data = data.display(),
-                ring = setup.tusk_ring().display(),
+                ring = setup.tusk_ring(peer).display(),
                 more = SETTINGS
             ),
         )?;
-        let log_path = setup.run.join("tusk.log");
+        let log_path = setup.run.join(format!("{peer}.log"));
         let log = fs::File::create(&log_path)?;
         // On the generator's core: the server keeps its own.
         let child = Command::new("taskset")
@@ -84,7 +84,7 @@ impl Shipper {
 
 impl Drop for Shipper {
     fn drop(&mut self) {
-        peer::stop(&mut self.child);
+        crate::peer::stop(&mut self.child);
     }
 }
 
