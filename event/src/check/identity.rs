@@ -131,7 +131,9 @@ impl Event<'_> {
         let raw = value.of(self.text);
         let limit = self.context.limits.event_chars_max;
         let legal = match value.kind {
-            Kind::Text => names::is_legal(raw, limit),
+            Kind::Text => {
+                names::is_legal_in(self.text, value.at as usize, value.end as usize, limit)
+            }
             Kind::Escaped => names::is_legal(&unescape(raw), limit),
             _ => false,
         };

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::json::unescape;
+use crate::json::{is_name, unescape};
 
 /// A member that is looked at. The first ones are top-level names, then those of `lib`, then those of `properties`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,12 +213,13 @@ fn has_reserved_start(name: &[u8]) -> bool {
 /// Whether `name` (escapes undone) may name an event, a property or an item type: a letter, `_` or `$`, then letters,
 /// digits, `_`, `$`; not reserved; at most `chars_max` characters.
 pub(super) fn is_legal(name: &[u8], chars_max: u32) -> bool {
-    let good = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$');
-    !name.is_empty()
-        && name.len() <= chars_max as usize
-        && name.iter().all(good)
-        && !name[0].is_ascii_digit()
-        && !is_reserved(name)
+    is_legal_in(name, 0, name.len(), chars_max)
+}
+
+/// [`is_legal`] of `text[at..end]`; quicker, since it may look 16 bytes ahead.
+#[inline(always)]
+pub(super) fn is_legal_in(text: &[u8], at: usize, end: usize, chars_max: u32) -> bool {
+    is_name(text, at, end) && end - at <= chars_max as usize && !is_reserved(&text[at..end])
 }
 
 /// A name that stands twice in `names`, if any. Sorts large lists, so that a hostile event costs n log n.

@@ -425,10 +425,14 @@ impl<'t> Scanner<'t> {
     /// Whether `name`, free of escapes, consists of the bytes a name may have and does not start with a digit.
     #[inline(always)]
     pub(crate) fn is_name(&self, name: Name) -> bool {
-        name.at < name.end
-            && !self.byte(name.at).is_ascii_digit()
-            && mask::is_name(self.text, name.at, name.end)
+        is_name(self.text, name.at, name.end)
     }
+}
+
+/// Whether `text[at..end]` consists of the bytes a name may have and does not start with a digit.
+#[inline(always)]
+pub(crate) fn is_name(text: &[u8], at: usize, end: usize) -> bool {
+    at < end && !text[at].is_ascii_digit() && mask::is_name(text, at, end)
 }
 
 #[inline(always)]

@@ -92,19 +92,19 @@ fn exponent(text: &[u8]) -> Option<i64> {
 
 /// The whole part of a number, exact; `None` if `text` is no number or its whole part does not fit.
 pub(crate) fn to_i64(text: &[u8]) -> Option<i64> {
-    // Times have 13 digits: the last eight are read as one word.
-    if let Some((head, tail)) = text.split_last_chunk::<8>()
-        && head.len() <= 10
-        && let Some(low) = eight_digits(*tail)
-        && head.iter().all(u8::is_ascii_digit)
+    // Times have 13 digits: the first eight and the last eight are read as one word each, what both read counts once.
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>())
+        && let Some(power) = POWERS.get(text.len() - 8)
+        && let (Some(first), Some(last)) = (eight_digits(*first), eight_digits(*last))
     {
-        let high = head.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
-        return Some(high * 100_000_000 + low);
+        return Some(first * power + last % power);
     }
     let number = Decimal::parse(text)?;
     let value = number.integer()?;
     if number.negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
 }
+
+const POWERS: [i64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// The value of eight digits; `None` if one is none. Three multiplications join neighbours: 2, 4, then 8 digits.
 #[inline(always)]
