@@ -14,6 +14,7 @@ env -u NGINX_SOURCE_DIR cargo build --locked "${release[@]}" -p ngx-module
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+mkdir "$folder/logs"   # where some builds of nginx want to write before they have read the configuration
 so=$PWD/${CARGO_TARGET_DIR:-target}/$profile/libngx_http_tusk_module.so
 [[ ${CARGO_TARGET_DIR:-} != /* ]] || so=$CARGO_TARGET_DIR/$profile/libngx_http_tusk_module.so
 arguments=$("$nginx" -V 2>&1)
