@@ -179,6 +179,23 @@ fn at_the_cap_nothing_is_taken_until_segments_go() {
 }
 
 #[test]
+fn the_last_segment_is_kept_for_what_it_knows_of_the_ring() {
+    let disk = DoubleDisk::new(1);
+    let mut journal = open(&disk, 0).journal;
+    fill(&mut journal, 3);
+    let end = journal.segments().durable().get();
+    drop(journal);
+    // Closed by a start, read by everybody, and the disk too full for the next one.
+    let disk = disk.restart();
+    let mut journal = open(&disk, end).journal;
+    journal.reclaim(end, u64::MAX).unwrap();
+    drop(journal);
+    let mut journal = open(&disk.restart(), end).journal;
+    let payload = [7; 1024];
+    assert_eq!(journal.append(&record(1, 2, &payload), 1).unwrap(), Appended::Repeated);
+}
+
+#[test]
 fn a_full_disk_is_an_error_and_no_more() {
     let disk = DoubleDisk::new(1);
     let mut journal = open(&disk, 0).journal;

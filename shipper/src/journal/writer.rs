@@ -319,8 +319,9 @@ impl Journal {
             let pressed = self.segments.bytes() + reserve > self.bytes_max;
             let first = {
                 let list = self.segments.read();
-                match list.first() {
-                    Some(first) if first.end_lsn != u64::MAX => first.clone(),
+                match list.as_slice() {
+                    // The newest stays even if it is closed and read: it knows how far each ring generation is journaled.
+                    [first, _, ..] => first.clone(),
                     _ => break,
                 }
             };
