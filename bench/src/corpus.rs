@@ -40,7 +40,6 @@ pub struct Sample {
     /// Events in it, damaged or not.
     pub events: usize,
     /// Bytes of JSON that were packed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests compare it"))]
     pub json_bytes: usize,
     /// Damage, if any.
     pub damage: Option<Damage>,

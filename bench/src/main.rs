@@ -226,6 +226,7 @@ fn measure(setup: &Setup) -> Result<(), Error> {
     let mut events_per_request = Vec::new();
     let mut servers = start(setup)?;
     let load = setup.load();
+    touch_rings(setup, &load, &servers)?;
     let mut bare = bare::Pipeline::new();
     let (config, mut scratch) = (event::Config::default(), event::Scratch::new());
     let mut samples = Samples::default();
@@ -279,6 +280,25 @@ fn measure(setup: &Setup) -> Result<(), Error> {
     std::fs::write(&setup.out, samples.json(&events_per_request, peer::NAMES, memory)?)?;
     println!("rows: {}", setup.out.display());
     servers.peers.clear();
+    Ok(())
+}
+
+/// Fills every ring once over, with batches: the first store to each of its pages is dear, and happens once in its life.
+fn touch_rings(setup: &Setup, load: &Load, servers: &Servers) -> Result<(), Error> {
+    let case = corpus::case("b", now_ms()?);
+    let corpus = corpus_path(setup, "touch");
+    case.write(&corpus)?;
+    let json_bytes: usize = case.samples.iter().map(|sample| sample.json_bytes).sum();
+    let record_bytes = json_bytes as f64 / case.samples.len() as f64;
+    for (name, shipper) in &servers.shippers {
+        let Some(peer) = servers.peers.iter().find(|peer| peer.name == *name) else { continue };
+        let mut bytes = 0.0;
+        while bytes < f64::from(setup.ring_mib) * f64::from(1 << 20) {
+            let sample = load.run(peer.port, &corpus, 0, &peer.pids, &[], 1)?;
+            bytes += (sample.requests - sample.status_errors) as f64 * record_bytes;
+            shipper.wait_idle()?;
+        }
+    }
     Ok(())
 }
 
