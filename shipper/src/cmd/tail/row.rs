@@ -149,8 +149,8 @@ pub(crate) fn one_line(json: &str) -> String {
     json.replace(['\n', '\r'], " ")
 }
 
-/// Columns the verdict has at least: a word and two codes.
-const VERDICT: usize = 20;
+/// Columns the verdict has at least: a word and one or two codes.
+const VERDICT: usize = 18;
 /// Most messages shown under one event.
 const MESSAGES_MAX: usize = 4;
 
@@ -170,7 +170,7 @@ impl Layout {
     pub(crate) fn new(lang: Lang, columns: Option<usize>, paint: Paint) -> Self {
         // time, project, SDK, event, user; what is left is the verdict's.
         let (time_form, mut widths) = match columns {
-            Some(..=109) => ("%H:%M:%S", [8, 7, 9, 12, 9]),
+            Some(..=107) => ("%H:%M:%S", [8, 7, 13, 11, 8]),
             _ => ("%H:%M:%S.%3f", [12, 10, 18, 22, 18]),
         };
         if let Some(columns) = columns {
