@@ -25,5 +25,6 @@ fn requests_over_the_key_budget_are_opened_by_the_shipper() {
     let run = |case| (node("miniprogram.js"), std::slice::from_ref(case));
     let log = prove_with("miniprogram", "tusk_key_rate 0;", cases.iter().map(run).collect());
     let odd: Vec<&str> = log.lines().filter(|line| !line.contains(" 200 sealed ")).collect();
-    assert!(log.lines().count() >= 14 && odd.is_empty(), "not kept sealed: {odd:?}");
+    assert!(odd.is_empty(), "not kept sealed: {odd:?}");
+    assert!(log.lines().count() >= 10, "{log}");
 }
