@@ -137,6 +137,10 @@ impl Drain {
         self.opened = Instant::now();
         match Consumer::open(&self.ring) {
             Ok(mut ring) => {
+                // A ring whose header is older than the journal (power loss) or lost is read from here on.
+                for (&generation, &position) in self.journal.durable_positions() {
+                    ring.release(generation, position);
+                }
                 for problem in ring.take_problems() {
                     self.shared.warn("ring", &problem.to_string());
                 }
@@ -164,11 +168,8 @@ impl Drain {
             for problem in ring.take_problems() {
                 self.shared.warn("ring", &problem.to_string());
             }
-            let gaps = self.batch.gaps().to_vec();
-            for gap in gaps {
+            for gap in self.batch.gaps() {
                 self.shared.note_ring_gap(gap.generation, gap.from, gap.to);
-                self.release.insert(gap.generation, gap.to);
-                self.since.get_or_insert_with(Instant::now);
             }
         }
         let now_ns = super::now_ns();
@@ -198,7 +199,13 @@ impl Drain {
             let end = self.release.entry(record.generation).or_default();
             *end = record.end.max(*end);
         }
-        if records > 0 {
+        // Only with all of the batch: a gap may lie after records that the journal could not take yet.
+        let gaps = if failed.is_none() { self.batch.gaps() } else { &[] };
+        for gap in gaps {
+            let end = self.release.entry(gap.generation).or_default();
+            *end = gap.to.max(*end);
+        }
+        if records > 0 || !gaps.is_empty() {
             self.since.get_or_insert_with(Instant::now);
         }
         self.shared.ring_records.fetch_add(records, Ordering::Relaxed);
@@ -310,7 +317,7 @@ impl Drain {
             match ring.retire_empty() {
                 Ok(0) => {}
                 Ok(_) => {
-                    let live: Vec<u64> = ring.generations().map(|g| g.generation).collect();
+                    let live: Vec<u64> = ring.known_generations().collect();
                     self.journal.retain_generations(&live);
                 }
                 Err(error) => self.shared.warn("ring", &error.to_string()),
