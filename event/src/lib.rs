@@ -30,6 +30,6 @@ pub use check::{EventType, corrected, watch_hash};
 pub use code::{CODES, Code, Lang, Message, Place, Row, Severity, Words};
 pub use config::{Config, Limits, VerdictMode};
 pub use keys::{Cipher, KeyError, KeyRing};
-pub use project::{Access, Project, Projects, ProjectsError, access, is_name};
+pub use project::{Access, Project, Projects, ProjectsError, TimeRules, access, is_name};
 pub use reply::{Body, GIF, Reply};
 pub use request::{Headers, Method, Request, Watch};

@@ -52,14 +52,20 @@ pub fn is_name(name: &[u8]) -> bool {
         && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
+/// How a project looks at the time of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeRules {
+    /// Events that say `time_free` skip the time window.
+    pub free: bool,
+    /// Events without a time or outside the window are rejected (T304) instead of remarked upon.
+    pub strict: bool,
+}
+
 /// What a project lets a client do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Events are stored; `time_free` tells whether the project honours the events' own `time_free`.
-    Granted {
-        /// `time_free` of the events counts.
-        time_free: bool,
-    },
+    /// Events are stored, by the project's rules of time.
+    Granted(TimeRules),
     /// There is no such project (A001).
     UnknownProject,
     /// The token is not one of the project's (A002).
@@ -76,7 +82,7 @@ pub fn access(project: &Project, projects: Option<&Projects>, name: &[u8], token
         Project::Named(only) => only.as_bytes() == name,
         Project::Any => is_name(name),
     };
-    if known { Access::Granted { time_free: false } } else { Access::UnknownProject }
+    if known { Access::Granted(TimeRules::default()) } else { Access::UnknownProject }
 }
 
 /// The known projects (`tusk_tokens FILE`):
@@ -85,6 +91,7 @@ pub fn access(project: &Project, projects: Option<&Projects>, name: &[u8], token
 /// name = "shop"
 /// tokens = ["d9k2…"]   # empty: no token is asked for
 /// time_free = false    # true: events that say `time_free` skip the time window
+/// time_strict = false  # true: events outside the time window are rejected (T304)
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Projects(Vec<Entry>);
@@ -93,7 +100,7 @@ pub struct Projects(Vec<Entry>);
 struct Entry {
     name: Box<str>,
     tokens: Vec<Box<str>>,
-    time_free: bool,
+    time: TimeRules,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +118,8 @@ struct Row {
     tokens: Vec<String>,
     #[serde(default)]
     time_free: bool,
+    #[serde(default)]
+    time_strict: bool,
 }
 
 /// Why a tokens file or project name was refused.
@@ -151,7 +160,7 @@ impl Projects {
             all.push(Entry {
                 name: row.name.into(),
                 tokens: row.tokens.into_iter().map(Into::into).collect(),
-                time_free: row.time_free,
+                time: TimeRules { free: row.time_free, strict: row.time_strict },
             });
         }
         Ok(Self(all))
@@ -176,7 +185,7 @@ impl Projects {
         for known in &entry.tokens {
             good |= same(known.as_bytes(), token);
         }
-        if good { Access::Granted { time_free: entry.time_free } } else { Access::WrongToken }
+        if good { Access::Granted(entry.time) } else { Access::WrongToken }
     }
 
     /// Whether `token` is one of the project's tokens. A project without tokens has none.
@@ -218,6 +227,7 @@ mod tests {
         time_free = true
         [[project]]
         name = "open"
+        time_strict = true
     "#;
 
     #[test]
@@ -226,21 +236,22 @@ mod tests {
         let ask = |name: &str, token: &str| {
             access(&Project::Any, Some(&projects), name.as_bytes(), token.as_bytes())
         };
-        assert_eq!(ask("shop", "two"), Access::Granted { time_free: true });
+        let rules = |free, strict| Access::Granted(TimeRules { free, strict });
+        assert_eq!(ask("shop", "two"), rules(true, false));
         assert_eq!(ask("shop", "tw"), Access::WrongToken);
         assert_eq!(ask("shop", ""), Access::WrongToken);
-        assert_eq!(ask("open", "anything"), Access::Granted { time_free: false });
+        assert_eq!(ask("open", "anything"), rules(false, true));
         assert_eq!(ask("shop2", "one"), Access::UnknownProject);
     }
 
     #[test]
     fn without_a_file_only_the_locations_own_project_exists() {
         let named = Project::parse("shop").unwrap();
-        assert_eq!(access(&named, None, b"shop", b""), Access::Granted { time_free: false });
+        assert_eq!(access(&named, None, b"shop", b""), Access::Granted(TimeRules::default()));
         assert_eq!(access(&named, None, b"other", b""), Access::UnknownProject);
         assert_eq!(
             access(&Project::Any, None, b"other", b""),
-            Access::Granted { time_free: false }
+            Access::Granted(TimeRules::default())
         );
         assert_eq!(access(&Project::Any, None, b"../etc", b""), Access::UnknownProject);
     }

@@ -9,7 +9,7 @@ use super::time::{self, Sent};
 use super::{Context, EventType, ids};
 use crate::Code;
 use crate::json::{Kind, Repair, ScanMemory, Value, unescape};
-use crate::project::{Access, access};
+use crate::project::{Access, TimeRules, access};
 use crate::record::{Builder, Entry, Span, Verdict, flag};
 
 /// Reused memory of [`judge`].
@@ -84,7 +84,7 @@ pub(super) fn judge(
         event.structure();
     }
     let project = event.access();
-    let (time_ms, sent_ms) = event.time(project.time_free);
+    let (time_ms, sent_ms) = event.time(project.time);
     let name = event.element.get(Field::Event);
     event.repairs(source.repair, lone);
     if event.element.server.is_some() {
@@ -149,7 +149,7 @@ struct Owner<'a> {
     name: std::borrow::Cow<'a, [u8]>,
     /// Where the event names it itself.
     named: Value,
-    time_free: bool,
+    time: TimeRules,
 }
 
 impl<'a> Event<'a> {
@@ -261,18 +261,18 @@ impl<'a> Event<'a> {
             };
             access(context.project, context.projects, &name, &token)
         };
-        let time_free = match granted {
-            Access::Granted { time_free } => time_free,
+        let time = match granted {
+            Access::Granted(time) => time,
             Access::UnknownProject => {
                 self.refused(Code::A001, named_by, named);
-                false
+                TimeRules::default()
             }
             Access::WrongToken => {
                 self.refused(Code::A002, token_by, token);
-                false
+                TimeRules::default()
             }
         };
-        Owner { name, named, time_free }
+        Owner { name, named, time }
     }
 
     /// Adds a problem of a project or token: of the event if it names it, else of the URL. A token is a secret and its
@@ -289,7 +289,7 @@ impl<'a> Event<'a> {
 
     /// The event's time, corrected and as sent; remarks upon both.
     #[inline(always)]
-    fn time(&mut self, free_allowed: bool) -> (i64, i64) {
+    fn time(&mut self, rules: TimeRules) -> (i64, i64) {
         let context = self.context;
         if !self.element.object {
             return (context.recv_ms, i64::MIN);
@@ -310,7 +310,7 @@ impl<'a> Event<'a> {
             Sent::Unreadable => {
                 let absent = matches!(value.kind, Kind::Missing | Kind::Null)
                     || (value.kind.is_text() && value.at == value.end);
-                self.field(if absent { Code::T001 } else { Code::T002 }, Field::Time, value);
+                self.timeless(if absent { Code::T001 } else { Code::T002 }, value, rules);
                 return (context.recv_ms, i64::MIN);
             }
         };
@@ -331,17 +331,26 @@ impl<'a> Event<'a> {
             self.field(Code::T302, Field::Time, value);
         }
         let free = self.element.get(Field::TimeFree);
-        if free_allowed
+        if rules.free
             && !matches!(free.kind, Kind::Missing | Kind::Null)
             && free.of(self.text) != b"false"
         {
             self.flags |= flag::TIME_FREE;
         } else if time_ms < context.recv_ms.saturating_sub(limits.late_ms_max) {
-            self.field(Code::T301, Field::Time, value);
+            self.timeless(Code::T301, value, rules);
         } else if time_ms > context.recv_ms.saturating_add(limits.early_ms_max) {
-            self.field(Code::T303, Field::Time, value);
+            self.timeless(Code::T303, value, rules);
         }
         (time_ms, sent_ms)
+    }
+
+    /// Remarks upon a time that is no use, and rejects the event where the project asks for that.
+    #[cold]
+    fn timeless(&mut self, code: Code, value: Value, rules: TimeRules) {
+        if rules.strict {
+            self.field(Code::T304, Field::Time, value);
+        }
+        self.field(code, Field::Time, value);
     }
 
     /// Remarks upon text that is not as sent.

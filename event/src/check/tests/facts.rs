@@ -101,6 +101,29 @@ fn time_free_counts_only_where_the_project_allows_it() {
 }
 
 #[test]
+fn a_strict_project_rejects_events_outside_the_time_window() {
+    let projects = Projects::parse(
+        "[[project]]\nname = \"default\"\ntime_strict = true\n[[project]]\nname = \"easy\"\n",
+    );
+    let setup = Setup { projects: projects.ok(), ..Setup::default() };
+    let at = |time: &str| {
+        format!(r#"{{"type":"track","event":"Buy","distinct_id":"u1"{time},"properties":{{}}}}"#)
+    };
+    for (time, codes) in [
+        (format!(r#","time":{NOW}"#), ""),
+        (r#","time":1500000000000"#.into(), "T304 T301"),
+        (format!(r#","time":{}"#, NOW + 3_600_001), "T304 T303"),
+        (String::new(), "T304 T001"),
+        (r#","time":"soon""#.into(), "T304 T002"),
+        (r#","time":1500000000000,"project":"easy""#.into(), "T301"),
+    ] {
+        let got = setup.one(at(&time));
+        assert_eq!(got.codes.join(" "), codes, "{time}");
+        assert_eq!(got.entry.verdict == Verdict::Rejected, codes.starts_with("T304"));
+    }
+}
+
+#[test]
 fn the_effective_project_and_token_are_the_events_then_the_urls_then_the_locations() {
     let projects = Projects::parse(
         "[[project]]\nname = \"shop\"\ntokens = [\"t1\", \"t2\"]\n[[project]]\nname = \"open\"\n",
