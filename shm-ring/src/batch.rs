@@ -1,6 +1,9 @@
 //! Records copied out of the ring.
 
-use crate::Meta;
+use crate::{
+    Meta,
+    layout::{RECORD_HEADER_BYTES, RecordHeader},
+};
 use std::ops::Range;
 
 /// One record of a [`Batch`].
@@ -83,6 +86,19 @@ impl Batch {
         self.buffer.used
     }
 
+    /// As a read counts: payloads and headers, so that records without a payload have an end too.
+    pub(crate) fn ring_bytes(&self) -> usize {
+        self.buffer.used + self.records.len() * RECORD_HEADER_BYTES
+    }
+
+    /// Adds a record whose payload is the buffer's next bytes.
+    pub(crate) fn keep(&mut self, generation: u64, header: &RecordHeader, payload: Range<usize>) {
+        self.buffer.used = payload.end;
+        let end = header.position + header.step();
+        let (position, meta) = (header.position, header.meta);
+        self.records.push(Entry { generation, position, end, meta, payload });
+    }
+
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
         self.buffer.used = 0;
@@ -106,10 +122,5 @@ impl Buffer {
             self.bytes.resize(range.end.max(2 * self.bytes.len()), 0);
         }
         (range.clone(), &mut self.bytes[range])
-    }
-
-    /// Keeps the bytes of a range that `next` gave.
-    pub(crate) fn keep(&mut self, range: &Range<usize>) {
-        self.used = range.end;
     }
 }

@@ -189,8 +189,8 @@ impl Consumer {
         open.chain(self.names.iter().map(|name| name.generation))
     }
 
-    /// Fills `batch`, emptied first, with records of up to `bytes_max` payload bytes (one record may go over), oldest
-    /// generation first. Never waits, and always gets on: what is not a record becomes a [`Gap`](crate::Gap).
+    /// Fills `batch`, emptied first, with records of up to `bytes_max` bytes, headers included (the last may go over),
+    /// oldest generation first. Never waits, and always gets on: what is not a record becomes a [`Gap`](crate::Gap).
     ///
     /// # Errors
     /// [`RingError::Io`] if the directory cannot be listed.
@@ -202,7 +202,7 @@ impl Consumer {
         }
         let mut failed = Vec::new();
         for generation in &mut self.generations {
-            if batch.payload_bytes() >= bytes_max {
+            if batch.ring_bytes() >= bytes_max {
                 break;
             }
             failed.extend(generation.read(batch, bytes_max).err());

@@ -2,7 +2,7 @@
 
 use crate::{
     BootId, RingError,
-    batch::{Batch, Buffer, Entry, Gap},
+    batch::{Batch, Buffer, Gap},
     files::{self, Name, Opened},
     layout::{Identity, RECORD_ALIGN_BYTES},
     map::Map,
@@ -220,7 +220,7 @@ impl Generation {
         let limit = if past { cursors.head().max(self.next) + self.identity.capacity } else { tail };
         self.end = tail.max(self.next);
         let mut next = self.next;
-        while next < limit && batch.payload_bytes() < bytes_max {
+        while next < limit && batch.ring_bytes() < bytes_max {
             // SAFETY: the one consumer (its lock is held); live: `[next, tail)` lies in `[head, tail)`; past: no producer
             // attaches to a generation of another boot.
             let source = unsafe { Stable::new(&self.map) };
@@ -228,14 +228,7 @@ impl Generation {
             match scan.at(next, limit, &mut batch.buffer) {
                 Found::Record(header, payload) => {
                     next += header.step();
-                    batch.buffer.keep(&payload);
-                    batch.records.push(Entry {
-                        generation: self.identity.generation,
-                        position: header.position,
-                        end: next,
-                        meta: header.meta,
-                        payload,
-                    });
+                    batch.keep(self.identity.generation, &header, payload);
                 }
                 Found::Pad(bytes) => next += bytes,
                 Found::Bad if next >= tail => {
@@ -262,7 +255,7 @@ impl Generation {
         };
         let start = positions.partition_point(|&position| position < self.next);
         for &position in positions.iter().skip(start) {
-            if batch.payload_bytes() >= bytes_max {
+            if batch.ring_bytes() >= bytes_max {
                 break;
             }
             // SAFETY: the exclusive flock taken by `salvage` shows that no producer is attached.
@@ -280,14 +273,7 @@ impl Generation {
             self.next = position + step;
             self.end = self.end.max(self.next);
             if let Found::Record(header, payload) = found {
-                batch.buffer.keep(&payload);
-                batch.records.push(Entry {
-                    generation: self.identity.generation,
-                    position,
-                    end: self.next,
-                    meta: header.meta,
-                    payload,
-                });
+                batch.keep(self.identity.generation, &header, payload);
             }
         }
         self.state = State::Salvaged(positions);

@@ -120,6 +120,16 @@ fn a_full_ring_refuses_and_takes_again_what_was_freed() {
 }
 
 #[test]
+fn a_read_of_records_without_payload_ends_at_its_limit() {
+    let dir = Dir::new();
+    dir.prepare(SIZE_BYTES_MIN);
+    let (mut producer, mut consumer) = (dir.producer(), dir.consumer());
+    while producer.push(&meta(), &[]).is_ok() {}
+    let outcome = consumer.read(&mut Batch::new(), 3200).unwrap();
+    assert_eq!((outcome.records, outcome.more), (100, true));
+}
+
+#[test]
 fn a_record_over_the_limit_is_refused() {
     let dir = Dir::new();
     dir.prepare(SIZE_BYTES_MIN);
