@@ -194,7 +194,7 @@ pub(crate) enum Quarantine {
     Show {
         #[command(flatten)]
         which: Which,
-        /// At most this many
+        /// At most this many, and at most 1,000
         #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
         limit: usize,
         /// One JSON object per event instead of text

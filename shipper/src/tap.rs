@@ -41,8 +41,40 @@ pub struct TapEvent {
     pub duplicate: bool,
     /// Codes of the event, then of its request.
     pub codes: Vec<TapCode>,
-    /// The stored bytes.
+    /// The stored bytes, at most 64 KiB of them: what is longer is for the files.
     pub json: String,
+}
+
+impl TapEvent {
+    /// Cuts what a client made long, so that a full tap has a bound in bytes too.
+    pub fn shorten(&mut self) {
+        const JSON_BYTES_MAX: usize = 64 << 10;
+        const TEXT_BYTES_MAX: usize = 1 << 10;
+        const CODES_MAX: usize = 100;
+        cut(&mut self.json, JSON_BYTES_MAX);
+        for text in [
+            &mut self.event,
+            &mut self.user,
+            &mut self.sdk,
+            &mut self.sdk_version,
+            &mut self.app_version,
+        ] {
+            cut(text, TEXT_BYTES_MAX);
+        }
+        self.codes.truncate(CODES_MAX);
+    }
+}
+
+/// At most `limit` bytes of `text`, not ending inside a character.
+fn cut(text: &mut String, limit: usize) {
+    if text.len() > limit {
+        let mut end = limit;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.shrink_to_fit();
+    }
 }
 
 /// A code as it stands in a record.
@@ -102,6 +134,18 @@ impl Taps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_event_is_cut_at_a_character() {
+        let mut event = TapEvent {
+            json: "订".repeat(30_000),
+            event: "单".repeat(1_000),
+            codes: vec![TapCode::default(); 1_000],
+            ..TapEvent::default()
+        };
+        event.shorten();
+        assert_eq!((event.json.len(), event.event.len(), event.codes.len()), (65_535, 1_023, 100));
+    }
 
     #[test]
     fn a_slow_tap_loses_events_and_counts_them() {

@@ -17,8 +17,10 @@ use super::{REQUEST_BYTES_MAX, Request, TailFilter, short_path};
 
 /// Connections at a time; each is a thread. People and a console, not a service.
 const CONNECTIONS_MAX: usize = 64;
+/// Quarantined events shown at once: each may bring its whole request of 64 KiB.
+const SHOWN_MAX: usize = 1_000;
 /// Events a tail may lag behind before it loses some, counted.
-const TAP_EVENTS: usize = 10_000;
+const TAP_EVENTS: usize = 2_000;
 /// A reader that takes nothing for this long is let go.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a request may take to arrive.
@@ -126,7 +128,7 @@ fn serve(mut stream: UnixStream, engine: &Engine, stop: &AtomicBool) -> io::Resu
             result(&mut stream, engine.quarantine().list(&filter))
         }
         Request::QuarantineShow { filter, limit } => {
-            result(&mut stream, engine.quarantine().show(&filter, limit))
+            result(&mut stream, engine.quarantine().show(&filter, limit.min(SHOWN_MAX)))
         }
         Request::QuarantineRedrive { filter, limit } => {
             tracing::info!(?filter, limit, "quarantine redrive asked for");

@@ -77,6 +77,7 @@ impl Watcher for Watch {
             if event.duplicate {
                 event.codes.push(TapCode { code: "D001".to_owned(), ..TapCode::default() });
             }
+            event.shorten();
             self.events.push(event);
         }
     }

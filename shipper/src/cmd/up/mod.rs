@@ -34,7 +34,7 @@ use crate::term::{self, Paint, Tone, count};
 use nginx::Nginx;
 
 /// Events the display may lag behind.
-const TAP_EVENTS: usize = 10_000;
+const TAP_EVENTS: usize = 2_000;
 /// How often nginx is looked after.
 const LOOK: Duration = Duration::from_millis(200);
 /// A range is closed at this age, ms: files appear while one looks.
