@@ -15,6 +15,10 @@ use tusk_tests::load::{Load, Outcome, Plan, base64};
 use tusk_tests::ring::Drain;
 use tusk_tests::{Dir, Nginx, Signal, free_port, is_alive, signal, wait_for};
 
+#[path = "ack/h2.rs"]
+mod h2;
+use h2::H2;
+
 fn body(name: &str) -> Vec<u8> {
     let json = format!(
         r#"{{"type":"track","event":"{name}","distinct_id":"u1","time":1700000000000,"properties":{{}}}}"#
@@ -275,50 +279,6 @@ fn a_client_that_had_left_before_its_request_was_read_is_seen_too() {
         shipper.consumer.heartbeat();
         (metric(address, "tusk_edge_aborted_total") == 1).then_some(())
     });
-}
-
-/// Frames of HTTP/2 by hand, to reset one stream of a connection that goes on.
-struct H2(TcpStream);
-
-impl H2 {
-    fn connect(port: u16) -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut h2 = Self(open(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
-        h2.frame(4, 0, 0, b"");
-        h2
-    }
-
-    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.0.write_all(&frame).unwrap();
-    }
-
-    fn post(&mut self, stream: u32, body: &[u8]) {
-        // :method POST, :scheme http, :path /sa, :authority h.
-        let mut head = vec![0x83, 0x86, 0x44, 3];
-        head.extend(b"/sa");
-        head.extend([0x41, 1, b'h']);
-        self.frame(1, 4, stream, &head);
-        self.frame(0, 1, stream, body);
-    }
-
-    /// First byte of the next answer's header block: 0x88 is the status 200.
-    fn answer(&mut self) -> (u32, u8) {
-        loop {
-            let mut head = [0; 9];
-            self.0.read_exact(&mut head).unwrap();
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let mut payload = vec![0; usize::try_from(length).unwrap()];
-            self.0.read_exact(&mut payload).unwrap();
-            if head[3] == 1 {
-                return (u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload[0]);
-            }
-        }
-    }
 }
 
 #[test]
