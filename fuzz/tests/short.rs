@@ -16,10 +16,21 @@ fn folder(of: &str, target: Target) -> PathBuf {
 
 /// Runs one input; a failure names the file that repeats it.
 fn try_one(target: Target, input: &[u8]) {
-    let start = Instant::now();
-    let result = catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
-    let took = start.elapsed();
-    if result.is_ok() && took < INPUT_LIMIT {
+    let once = || {
+        let start = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
+        (result.is_ok(), start.elapsed())
+    };
+    let (mut good, mut took) = once();
+    // On a crowded machine the thread may not have run for seconds: only an input that is slow again is slow.
+    for _ in 0..2 {
+        if good && took < INPUT_LIMIT {
+            return;
+        }
+        let again = once();
+        (good, took) = (good && again.0, took.min(again.1));
+    }
+    if good && took < INPUT_LIMIT {
         return;
     }
     let folder = folder("artifacts", target);
