@@ -16,7 +16,7 @@ use crate::{Fail, term};
 
 /// Prints the books; exit code 1 if they do not agree or the audit found something missing or surplus.
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<ExitCode, Fail> {
-    let config = common.load()?.config;
+    let config = common.load_to_ask()?.config;
     let (socket, lang) = (config.socket(), lang::choose(config.lang));
     if let Some(text) = &arguments.since {
         let since_ms = span::ago_ms("--since", text)?;

@@ -41,11 +41,19 @@ pub(crate) fn main(cli: Cli) -> Result<ExitCode, Fail> {
 impl Common {
     /// Loads the configuration these options name.
     fn load(&self) -> Result<Loaded, ConfigError> {
-        let mut loaded = config::load(self.config.as_deref(), self.data.as_deref())?;
+        Ok(self.in_language(config::load(self.config.as_deref(), self.data.as_deref())?))
+    }
+
+    /// The same, to ask a running daemon.
+    fn load_to_ask(&self) -> Result<Loaded, ConfigError> {
+        Ok(self.in_language(config::load_to_ask(self.config.as_deref(), self.data.as_deref())?))
+    }
+
+    fn in_language(&self, mut loaded: Loaded) -> Loaded {
         if let Some(lang) = self.lang {
             loaded.config.lang = Some(lang.into());
         }
-        Ok(loaded)
+        loaded
     }
 
     /// Language without a configuration.

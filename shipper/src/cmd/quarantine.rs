@@ -19,7 +19,7 @@ use crate::term::{Paint, Tone, columns, count, shown, table, time};
 const RAW_SHOWN_BYTES: usize = 2048;
 
 pub(crate) fn run(common: &Common, verb: Quarantine) -> Result<ExitCode, Fail> {
-    let config = common.load()?.config;
+    let config = common.load_to_ask()?.config;
     let (socket, lang) = (config.socket(), lang::choose(config.lang));
     let text = match verb {
         Quarantine::List { which, json } => {

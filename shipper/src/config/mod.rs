@@ -136,6 +136,25 @@ pub(crate) struct Loaded {
 /// # Errors
 /// [`ConfigError`], with file, line and what may stand there.
 pub(crate) fn load(named: Option<&Path>, data: Option<&Path>) -> Result<Loaded, ConfigError> {
+    let (loaded, source) = read(named, data)?;
+    check::check(&loaded.config)
+        .map_err(|(setting, problem)| source.setting(&setting, &problem))?;
+    Ok(loaded)
+}
+
+/// The same for a command that only asks a running daemon: values are the daemon's concern, and whoever asks need not be able to
+/// read its keys.
+///
+/// # Errors
+/// [`ConfigError`].
+pub(crate) fn load_to_ask(
+    named: Option<&Path>,
+    data: Option<&Path>,
+) -> Result<Loaded, ConfigError> {
+    Ok(read(named, data)?.0)
+}
+
+fn read(named: Option<&Path>, data: Option<&Path>) -> Result<(Loaded, Source), ConfigError> {
     let file = match named {
         Some(path) => Some(path.to_owned()),
         None => SEARCH.iter().map(PathBuf::from).find(|path| path.exists()),
@@ -152,8 +171,7 @@ pub(crate) fn load(named: Option<&Path>, data: Option<&Path>) -> Result<Loaded, 
     if let Some(data) = data {
         data.clone_into(&mut config.data);
     }
-    check::check(&config).map_err(|(setting, problem)| source.setting(&setting, &problem))?;
-    Ok(Loaded { config, file })
+    Ok((Loaded { config, file }, source))
 }
 
 /// Reads a text; `variable` gives the value of a `${NAME}` in it.

@@ -29,13 +29,16 @@ fn an_error_names_file_line_and_what_may_stand_there() {
         ),
     ] {
         dir.write("bad.toml", text);
-        for verb in ["run", "check", "tail"] {
+        for verb in ["run", "check"] {
             let output = run(tusk(&dir).args([verb, "--config", "bad.toml"]), b"");
             assert_eq!(output.status.code(), Some(1));
             assert_eq!(stderr(&output), want, "{verb}");
             assert_eq!(stdout(&output), "");
         }
     }
+    // Whoever only asks need not be able to read the daemon's keys.
+    let output = run(tusk(&dir).args(["tail", "--config", "bad.toml"]), b"");
+    assert!(stderr(&output).contains("no tusk is running"), "{}", stderr(&output));
     let made: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
     assert_eq!(made.len(), 1, "nothing is opened or made before the configuration is good");
 }

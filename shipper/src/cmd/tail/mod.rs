@@ -11,7 +11,7 @@ use row::{Layout, Row};
 
 /// Follows until the reader, the daemon or `--limit` ends it.
 pub(crate) fn run(common: &Common, arguments: &Tail) -> Result<ExitCode, Fail> {
-    let config = common.load()?.config;
+    let config = common.load_to_ask()?.config;
     let socket = config.socket();
     let lang = lang::choose(config.lang);
     let filter = TailFilter {
