@@ -28,6 +28,10 @@ fn half_an_emoji_becomes_a_replacement_character() {
         (r"\uDE00\ud83d\ude00\ud83d", r"\ufffd\ud83d\ude00\ufffd"),
         (r"\ud83d\ud83d\ude00", r"\ufffd\ud83d\ude00"),
         (r"\ud83d\u0041", r"\ufffd\u0041"),
+        (r"\ud800\udbff\uDC00", r"\ufffd\udbff\uDC00"),
+        (r"\udfff\udc00", r"\ufffd\ufffd"),
+        (r"\udbff\ue000\ud7ff", r"\ufffd\ue000\ud7ff"),
+        (r"\udbff\udfff\uD800", r"\udbff\udfff\ufffd"),
     ] {
         let got = one(with(&format!(r#""a":"{sent}""#)));
         assert_eq!((&*got.codes.join(""), got.json), ("J007", with(&format!(r#""a":"{stored}""#))));
