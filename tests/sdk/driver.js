@@ -19,6 +19,7 @@ const isEvent = (text) => typeof text === 'string' && /"(distinct_id|item_id)"/.
 module.exports = {
   base: base.replace(/\/$/, ''),
   cases: list.split(','),
+  out,
   keys: JSON.parse(fs.readFileSync(path.join(__dirname, 'keys.json'), 'utf8')),
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   url: (project) => `${base.replace(/\/$/, '')}/sa?project=${project}`,

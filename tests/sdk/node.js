@@ -2,9 +2,8 @@
 // Cases: submit, submit_nogzip, submit_batch, nw, debug_write, debug_dry.
 'use strict';
 const fs = require('fs');
-const os = require('os');
 const path = require('path');
-const { cases, finish, hook, url } = require('./driver.js');
+const { cases, finish, hook, out, url } = require('./driver.js');
 
 const [name] = cases;
 const project = 'node_' + name;
@@ -15,7 +14,7 @@ const MODES = {
   submit: (sa, to) => sa.submitTo({ url: to, mode: 'track', timeout: 10000 }),
   submit_nogzip: (sa, to) => sa.submitTo({ url: to, gzip: false, timeout: 10000 }),
   submit_batch: (sa, to) => sa.submitTo({ url: to, timeout: 10000 }, { count: 5, timeSpan: 500 }),
-  nw: (sa, to) => sa.initNWConsumer({ url: to, cachePath: fs.mkdtempSync(path.join(os.tmpdir(), 'tusk-nw-')), timeout: 10000 }, { count: 5, timeSpan: 500 }),
+  nw: (sa, to) => sa.initNWConsumer({ url: to, cachePath: fs.mkdtempSync(path.join(out, 'nw-')), timeout: 10000 }, { count: 5, timeSpan: 500 }),
   debug_write: (sa, to) => sa.submitTo({ url: to, mode: 'debug', timeout: 10000 }),
   debug_dry: (sa, to) => sa.submitTo({ url: to, mode: 'dryRun', timeout: 10000 }),
 };
