@@ -27,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "request", run: requests::request, seeds: seeds::requests },
     Target { name: "record", run: readers::record, seeds: readers::record_seeds },
     Target { name: "ring", run: readers::ring, seeds: readers::patch_seeds },
+    Target { name: "journal", run: readers::journal, seeds: readers::patch_seeds },
 ];
 
 /// The target of that name.
