@@ -74,12 +74,15 @@ impl Want {
         }
     }
 
+    /// Whether this fact makes its record one to be read.
+    #[must_use]
+    pub fn shows(&self, fact: &Fact) -> bool {
+        let decision = || fact.has(flag::REDRIVEN) || (fact.has(flag::RECORD) && fact.count == 0);
+        self.event(fact) || (*self == Self::Quarantine && decision() && !fact.has(flag::GAP))
+    }
+
     fn record(&self, facts: &[Fact]) -> bool {
-        facts.iter().any(|fact| self.event(fact))
-            || (*self == Self::Quarantine
-                && facts
-                    .iter()
-                    .any(|f| f.has(flag::REDRIVEN) || (f.has(flag::RECORD) && f.count == 0)))
+        facts.iter().any(|fact| self.shows(fact))
     }
 }
 

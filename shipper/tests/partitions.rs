@@ -24,7 +24,15 @@ fn folders(line: &Line) -> Vec<String> {
 #[test]
 fn days_are_those_of_the_configured_zone_whatever_the_systems() {
     // The variable names the system's zone; the configuration names the project's, and only that counts.
-    assert_eq!(std::env::var("TZ").as_deref().unwrap_or("UTC"), "UTC");
+    if std::env::var("TZ").as_deref() != Ok("UTC") {
+        let again = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "days_are_those_of_the_configured_zone_whatever_the_systems"])
+            .env("TZ", "UTC")
+            .status()
+            .unwrap();
+        assert!(again.success());
+        return;
+    }
     let line = Line::with(|config| config.timezone = Some("Asia/Shanghai".into()));
     let mut producer = line.producer();
     let engine = line.start();

@@ -1,6 +1,6 @@
 //! Snapshots: status, ledger, metrics.
 
-use super::shared::{Shared, alarm};
+use super::shared::{Shared, alarm, damaged_bytes};
 use crate::ledger::{Audit, Ledger, QuarantineSums, SinkLedger};
 use crate::quarantine::Quarantine;
 use crate::sink::runner;
@@ -138,7 +138,7 @@ pub(super) fn ledger(shared: &Shared, quarantine: &Quarantine) -> Ledger {
     {
         let looks = shared.looks();
         ledger.damaged.clone_from(&looks.damaged);
-        ledger.damaged_bytes += looks.ring.damaged_bytes;
+        ledger.damaged_bytes += looks.damaged.iter().map(|line| damaged_bytes(line)).sum::<u64>();
     }
     ledger.quarantine = QuarantineSums {
         open,

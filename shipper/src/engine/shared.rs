@@ -159,7 +159,9 @@ impl Shared {
             looks.ring.damaged_gaps += 1;
             looks.ring.damaged_bytes += to - from;
             if looks.damaged.len() >= DAMAGED_MAX {
-                looks.damaged.remove(0);
+                // The two oldest become one line, so that the sum stays.
+                let sum: u64 = looks.damaged.drain(..2).map(|line| damaged_bytes(&line)).sum();
+                looks.damaged.insert(0, format!("ring older [0,{sum})"));
             }
             looks.damaged.push(format!("ring {generation:016x} [{from},{to})"));
             looks.damaged.join("\n") + "\n"
@@ -213,6 +215,14 @@ impl Shared {
         let ms = super::now_ms() - 2000;
         self.looks().closed = (durable, ms);
     }
+}
+
+/// Length of the range in a line of DAMAGED.
+pub(super) fn damaged_bytes(line: &str) -> u64 {
+    let range = line.rsplit_once('[').map_or("", |(_, range)| range.trim_end_matches(')'));
+    let Some((from, to)) = range.split_once(',') else { return 0 };
+    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+    number(to).saturating_sub(number(from))
 }
 
 /// Highest of the alarms 50, 80, 95 per cent that `used` has passed.

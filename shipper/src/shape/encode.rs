@@ -134,7 +134,8 @@ impl Encoder {
         if event.fact.session != 0 {
             out.extend_from_slice(b",\"session\":\"");
             out.extend_from_slice(self.epoch.as_bytes());
-            out.extend_from_slice(format!("-{:x}", event.fact.session).as_bytes());
+            out.push(b'-');
+            hex(event.fact.session, out);
             out.push(b'"');
         }
         out.extend_from_slice(b"}}");
@@ -224,11 +225,21 @@ fn signed(value: i64, out: &mut Vec<u8>) {
     number(value, out);
 }
 
+/// Lower-case hex without leading zeroes.
+fn hex(value: u64, out: &mut Vec<u8>) {
+    let digits = (64 - value.leading_zeros()).div_ceil(4).max(1);
+    for i in (0..digits).rev() {
+        let digit = (value >> (i * 4)) as u8 & 15;
+        out.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+    }
+}
+
 /// A JSON string of bytes that should be UTF-8; what is not is replaced by U+FFFD.
 pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    // Addresses and nearly all user agents.
-    if bytes.iter().all(|b| matches!(b, 0x20..=0x7e) && !matches!(b, b'"' | b'\\')) {
+    // Addresses and nearly all user agents. Without an early end, so that it is done many bytes at a time.
+    let odd = |b: u8| !(0x20..=0x7e).contains(&b) || b == b'"' || b == b'\\';
+    if !bytes.iter().fold(false, |any, b| any | odd(*b)) {
         out.extend_from_slice(bytes);
         out.push(b'"');
         return;

@@ -18,6 +18,11 @@ const RETRY_MS_MIN: u64 = 100;
 /// Longest pause: an outage's end is noticed within seconds, and a try each few seconds costs nobody anything.
 const RETRY_MS_MAX: u64 = 5_000;
 
+/// A cursor that passed nothing for its sink is saved after so much journal …
+const UNSAVED_BYTES_MAX: u64 = 16 << 20;
+/// … or so long.
+const UNSAVED_MS_MAX: i64 = 5_000;
+
 /// What others may see of a sink.
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -27,6 +32,8 @@ pub struct Shared {
     pub required: bool,
     /// Everything below was delivered.
     pub done: AtomicU64,
+    /// As `done`, as far as the state file says so: a crash goes back here.
+    pub saved: AtomicU64,
     /// An optional sink further behind than this is parked.
     pub lag_bytes_max: u64,
     /// Parked: its hole will be skipped.
@@ -65,7 +72,7 @@ impl Shared {
             return u64::MAX;
         }
         self.parked.store(false, Ordering::Relaxed);
-        done
+        self.saved.load(Ordering::Relaxed)
     }
 
     fn set_error(&self, error: &str) {
@@ -129,6 +136,7 @@ pub struct Runner {
     cut: Cut,
     retry_ms: u64,
     ticked_ms: i64,
+    saved_ms: i64,
 }
 
 impl std::fmt::Debug for Runner {
@@ -142,11 +150,14 @@ struct Cut {
     facts: FactsReader,
     end: u64,
     partitions: HashSet<u64>,
+    last_partition: Option<u64>,
     /// When its first record was seen, ms.
     since_ms: Option<i64>,
     /// Receive time of its first record.
     first_recv_ms: i64,
     full: bool,
+    /// Whether it holds anything the sink wants to see.
+    wanted: bool,
 }
 
 impl Cut {
@@ -154,9 +165,11 @@ impl Cut {
         self.facts.seek(at);
         self.end = at;
         self.partitions.clear();
+        self.last_partition = None;
         self.since_ms = None;
         self.first_recv_ms = 0;
         self.full = false;
+        self.wanted = false;
     }
 }
 
@@ -177,6 +190,7 @@ impl Runner {
             name: parts.name.clone(),
             required: parts.common.required,
             done: AtomicU64::new(state.done),
+            saved: AtomicU64::new(state.done),
             lag_bytes_max: parts.common.lag_bytes_max,
             seen: Mutex::new((state.clone(), String::new())),
             ..Shared::default()
@@ -186,12 +200,25 @@ impl Runner {
             facts: FactsReader::new(Arc::clone(&parts.facts), 0),
             end: 0,
             partitions: HashSet::new(),
+            last_partition: None,
             since_ms: None,
             first_recv_ms: 0,
             full: false,
+            wanted: false,
         };
         cut.restart(state.done);
-        Ok(Self { parts, path, sink, state, shared, reader, cut, retry_ms: 0, ticked_ms: 0 })
+        Ok(Self {
+            parts,
+            path,
+            sink,
+            state,
+            shared,
+            reader,
+            cut,
+            retry_ms: 0,
+            ticked_ms: 0,
+            saved_ms: 0,
+        })
     }
 
     /// What others may see.
@@ -240,6 +267,10 @@ impl Runner {
                 self.tick(now_ms, closed)?;
                 return Ok(Step::Idle(wait_ms));
             }
+            if !self.cut.wanted {
+                self.pass(now_ms, drain)?;
+                return Ok(Step::Delivered);
+            }
             self.state.pending = Some((self.state.done, self.cut.end));
             if let Err(error) = self.save() {
                 // Not written down, so not tried.
@@ -262,8 +293,14 @@ impl Runner {
                 self.cut.first_recv_ms = fact.recv_ms;
                 self.shared.oldest_ms.store(fact.recv_ms.max(1).cast_unsigned(), Ordering::Relaxed);
             }
+            self.cut.wanted |= self.parts.want.shows(&fact);
             if self.parts.want.event(&fact) {
-                self.cut.partitions.insert(self.sink.partition(&fact));
+                let partition = self.sink.partition(&fact);
+                // Neighbours mostly share theirs.
+                if self.cut.last_partition != Some(partition) {
+                    self.cut.partitions.insert(partition);
+                    self.cut.last_partition = Some(partition);
+                }
                 let full = self.cut.partitions.len() > self.sink.partitions_max();
                 // A single record is never split, however many partitions it spans.
                 if full && self.cut.end > self.state.done && fact.lsn >= self.cut.end {
@@ -332,14 +369,31 @@ impl Runner {
         next.pending = None;
         next.save(self.parts.disk.as_ref(), &self.path)?;
         self.state = next;
+        self.shared.saved.store(to, Ordering::Relaxed);
         self.shared.ranges.fetch_add(1, Ordering::Relaxed);
         self.publish();
         self.cut.restart(to);
         Ok(())
     }
 
+    /// Passes a range without anything for this sink. The state file follows now and then: a crash reads the same nothing again.
+    fn pass(&mut self, now_ms: i64, drain: bool) -> Result<(), DeliverError> {
+        self.state.done = self.cut.end;
+        self.cut.restart(self.state.done);
+        let unsaved = self.state.done - self.shared.saved.load(Ordering::Relaxed);
+        // Nor may it hold more than a part of a small journal.
+        let unsaved_max = UNSAVED_BYTES_MAX.min(self.parts.common.lag_bytes_max / 8);
+        if drain || unsaved >= unsaved_max || now_ms - self.saved_ms >= UNSAVED_MS_MAX {
+            self.saved_ms = now_ms;
+            return self.save();
+        }
+        self.publish();
+        Ok(())
+    }
+
     fn save(&mut self) -> Result<(), DeliverError> {
         self.state.save(self.parts.disk.as_ref(), &self.path)?;
+        self.shared.saved.store(self.state.done, Ordering::Relaxed);
         self.publish();
         Ok(())
     }
@@ -376,6 +430,7 @@ impl Runner {
         next.pending = None;
         next.save(self.parts.disk.as_ref(), &self.path)?;
         self.state = next;
+        self.shared.saved.store(start, Ordering::Relaxed);
         self.publish();
         self.cut.restart(start);
         Ok(())
