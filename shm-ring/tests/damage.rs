@@ -2,8 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-#[path = "damage/reboot.rs"]
-mod reboot;
 
 use common::{Dir, Random, drain_past_damage, meta};
 use shm_ring::{Batch, Gap, Producer, PushError, RingError, SIZE_BYTES_MIN};
