@@ -1,6 +1,7 @@
 //! Sinks: where events go. A sink delivers closed ranges and says what the target will never take; it does not choose, retry or
 //! count. A new sink = one file in this folder + one word in the list below.
 
+mod begin;
 pub mod runner;
 
 use crate::disk::Disk;
