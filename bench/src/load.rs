@@ -17,6 +17,8 @@ pub struct Load {
     pub script: PathBuf,
     /// Connections, kept alive.
     pub connections: u32,
+    /// Rest of a connection between two requests, ms; 0 = the next one at once.
+    pub pause_ms: u32,
     /// Core the generator is bound to.
     pub core: usize,
 }
@@ -95,6 +97,7 @@ impl Load {
             .arg("--")
             .arg(corpus)
             .arg(seed.to_string())
+            .arg(self.pause_ms.to_string())
             .env("LD_LIBRARY_PATH", &self.libraries);
         let start = Instant::now();
         let (busy, total) = proc::machine()?;

@@ -25,9 +25,10 @@ pub type Error = Box<dyn std::error::Error>;
 const HELP: &str = "\
 bench [--rounds N] [--seconds N] [--cases a,b,c,d] [--peers 204,same-reply,body,lua,bare,accept,tusk,tusk-shm]
       [--connections N]
-  --rounds       interleaved rounds (7)
+  --rounds       interleaved rounds (5)
   --seconds      length of one measurement (2)
   --connections  of the generator, kept alive (32)
+  --pause-ms     rest of a connection between two requests (0): with it every peer gets the same load, below its limit
   --ring-mib     size of Tusk's ring (1024): must hold what one measurement sends faster than the shipper writes
   --out FILE     rows as JSON (target/bench.json)
 `bench/run.sh` builds everything and calls this with the folders it needs.";
@@ -51,6 +52,7 @@ pub struct Setup {
     rounds: u32,
     seconds: u32,
     connections: u32,
+    pause_ms: u32,
     cases: Vec<String>,
     peers: Vec<String>,
     out: PathBuf,
@@ -75,9 +77,10 @@ impl Setup {
             tusk: path("BENCH_TUSK")?,
             tusk_module: path("BENCH_TUSK_MODULE")?,
             ring_mib: 1024,
-            rounds: 7,
+            rounds: 5,
             seconds: 2,
             connections: 32,
+            pause_ms: 0,
             cases: ["a", "b", "c", "d"].map(String::from).to_vec(),
             peers: peer::NAMES.iter().map(|name| (*name).to_owned()).collect(),
             out: PathBuf::from("target/bench.json"),
@@ -94,6 +97,7 @@ impl Setup {
                 "--rounds" => setup.rounds = value.parse()?,
                 "--seconds" => setup.seconds = value.parse()?,
                 "--connections" => setup.connections = value.parse()?,
+                "--pause-ms" => setup.pause_ms = value.parse()?,
                 "--ring-mib" => setup.ring_mib = value.parse()?,
                 "--cases" => setup.cases = list(),
                 "--peers" => setup.peers = list(),
@@ -139,6 +143,7 @@ impl Setup {
             libraries: self.libraries.clone(),
             script: self.source.join("replay.lua"),
             connections: self.connections,
+            pause_ms: self.pause_ms,
             core: self.generator_core(),
         }
     }
@@ -285,6 +290,7 @@ fn measure(setup: &Setup) -> Result<(), Error> {
 
 /// Fills every ring once over, with batches: the first store to each of its pages is dear, and happens once in its life.
 fn touch_rings(setup: &Setup, load: &Load, servers: &Servers) -> Result<(), Error> {
+    let load = &Load { pause_ms: 0, ..load.clone() };
     let case = corpus::case("b", now_ms()?);
     let corpus = corpus_path(setup, "touch");
     case.write(&corpus)?;
