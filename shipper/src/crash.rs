@@ -138,6 +138,7 @@ fn open(disk: &DoubleDisk) -> Result<Life, String> {
         data: PathBuf::from("/data"),
         node: NODE.to_owned(),
         zone: Zone::named("UTC")?,
+        fill: crate::fill::Fill::default(),
     };
     let (sender, _) = crossbeam_channel::bounded(1);
     let doors = Quarantine::open(&context, &engine, sender)?;

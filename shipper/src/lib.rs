@@ -13,6 +13,7 @@ mod crash;
 pub mod disk;
 pub mod engine;
 pub mod facts;
+pub mod fill;
 pub mod journal;
 pub mod ledger;
 pub mod quarantine;

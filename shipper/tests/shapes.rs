@@ -9,6 +9,7 @@ use event::record::{Builder, CodeRef, Entry, Record, Verdict, flag as entry_flag
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use shipper::disk::double::Rng;
 use shipper::facts::{Fact, flag};
+use shipper::fill::Fill;
 use shipper::range::EventView;
 use shipper::shape::Shape;
 use shipper::shape::encode::Encoder;
@@ -118,7 +119,7 @@ fn encode(case: &Case, shape: Shape) -> String {
         request_codes: &of_request,
     };
     let mut out = Vec::new();
-    Encoder::new(shape, NODE).encode(&view, &mut out);
+    Encoder::new(shape, NODE, Fill::default()).encode(&view, &mut out);
     String::from_utf8(out).unwrap()
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use shipper::engine::EngineConfig;
 use shipper::facts::FactsConfig;
+use shipper::fill::FillConfig;
 use shipper::journal::JournalConfig;
 use shipper::quarantine::QuarantineConfig;
 use shipper::sink::SinksConfig;
@@ -57,6 +58,8 @@ pub(crate) struct Config {
     pub(crate) journal: JournalConfig,
     /// `[facts]`
     pub(crate) facts: FactsConfig,
+    /// `[fill]`
+    pub(crate) fill: FillConfig,
     /// `[quarantine]`
     pub(crate) quarantine: QuarantineConfig,
     /// `[sink.<name>]`
@@ -81,6 +84,7 @@ impl Default for Config {
             log: LogConfig::default(),
             journal: engine.journal,
             facts: engine.facts,
+            fill: engine.fill,
             quarantine: engine.quarantine,
             sink: engine.sink,
         }
@@ -115,6 +119,7 @@ impl Config {
             any_project: self.any_project,
             journal: self.journal.clone(),
             facts: self.facts.clone(),
+            fill: self.fill.clone(),
             quarantine: self.quarantine.clone(),
             sink: self.sink.clone(),
         }

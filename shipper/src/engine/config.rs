@@ -3,6 +3,7 @@
 use super::StartError;
 use crate::disk::Disk;
 use crate::facts::FactsConfig;
+use crate::fill::{Fill, FillConfig};
 use crate::journal::JournalConfig;
 use crate::quarantine::QuarantineConfig;
 use crate::sink::SinksConfig;
@@ -35,6 +36,8 @@ pub struct EngineConfig {
     pub journal: JournalConfig,
     /// `[facts]`
     pub facts: FactsConfig,
+    /// `[fill]`
+    pub fill: FillConfig,
     /// `[quarantine]`
     pub quarantine: QuarantineConfig,
     /// `[sink.<name>]`
@@ -53,6 +56,7 @@ impl Default for EngineConfig {
             any_project: false,
             journal: JournalConfig::default(),
             facts: FactsConfig::default(),
+            fill: FillConfig::default(),
             quarantine: QuarantineConfig::default(),
             sink: SinksConfig::default(),
         }
@@ -85,6 +89,9 @@ impl EngineConfig {
             && !is_node_name(name)
         {
             add("node", "write 1 to 32 of a-z, 0-9 and -");
+        }
+        if let Err(problem) = Fill::open(&self.fill) {
+            add("fill.geo_file", &problem);
         }
         if let Some(name) = &self.timezone
             && let Err(problem) = Zone::named(name)

@@ -7,6 +7,7 @@ use super::{Engine, EngineConfig, StartError, drain, threads};
 use crate::disk::{Disk, RealDisk, create_dirs};
 use crate::facts::FactsLog;
 use crate::facts::pass::FactsPass;
+use crate::fill::Fill;
 use crate::journal::{Journal, JournalError, Meta};
 use crate::quarantine::Quarantine;
 use crate::range::Want;
@@ -70,7 +71,8 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
         FactsPass::open(Arc::clone(&disk), &dir, meta.epoch, &shared.config.facts, parts, watch)
             .map_err(|error| journal(&dir, error))?;
     let (sender, receiver) = crossbeam_channel::bounded(APPENDS);
-    let context = Context { disk, data: shared.config.data.clone(), node: meta.node(), zone };
+    let fill = Fill::open(&shared.config.fill).map_err(|problem| setting("fill", problem))?;
+    let context = Context { disk, data: shared.config.data.clone(), node: meta.node(), zone, fill };
     let quarantine = Quarantine::open(&context, &shared.config, sender)
         .map_err(|problem| setting("quarantine", problem))?;
     let runners = runners(&shared, &context, &quarantine, bytes_max)?;

@@ -3,13 +3,14 @@
 use super::Shape;
 use super::members::{Members, names};
 use crate::facts::flag;
+use crate::fill::{Fill, Filled};
 use crate::range::EventView;
 use event::record::{self, meta};
 
 /// Top-level names the flat shape owns; a client's are cut out.
 const FLAT_NAMES: [&str; 8] =
     ["recv_time", "ip", "user_agent", "_node", "_lsn", "_index", "_codes", "_server"];
-/// Record types 1 to 4 are events of a user; only they get `$ip`, a profile's properties are the user's own.
+/// Record types 1 to 4 are events of a user; only they get `$ip` and what is filled, a profile's properties are the user's own.
 const LAST_EVENT_KIND: u8 = 4;
 
 /// Encodes events of one node. What events of a request share is escaped once per record.
@@ -23,13 +24,15 @@ pub struct Encoder {
     ip: Vec<u8>,
     user_agent: Vec<u8>,
     codes: Vec<[u8; 4]>,
+    fill: Fill,
 }
 
 impl Encoder {
-    /// An encoder for `node` (`<name>-<epoch>`).
+    /// An encoder for `node` (`<name>-<epoch>`) that fills by `fill`.
     #[must_use]
-    pub fn new(shape: Shape, node: &str) -> Self {
+    pub fn new(shape: Shape, node: &str, fill: Fill) -> Self {
         Self {
+            fill,
             shape,
             node: node.to_owned(),
             epoch: node.rsplit('-').next().unwrap_or_default().to_owned(),
@@ -131,6 +134,7 @@ impl Encoder {
         if event.fact.has(flag::DUPLICATE) {
             out.extend_from_slice(b",\"duplicate\":true");
         }
+        self.server_filled(event, out);
         if event.fact.session != 0 {
             out.extend_from_slice(b",\"session\":\"");
             out.extend_from_slice(self.epoch.as_bytes());
@@ -139,6 +143,36 @@ impl Encoder {
             out.push(b'"');
         }
         out.extend_from_slice(b"}}");
+    }
+
+    /// `geo`, `ua_parsed` and the version of the data behind each.
+    fn server_filled(&mut self, event: &EventView<'_>, out: &mut Vec<u8>) {
+        if by_server_sdk(event) {
+            return;
+        }
+        let mut object = |name: &[u8], filled: &Filled| {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(name);
+            out.extend_from_slice(b"\":{");
+            out.extend_from_slice(&filled.server);
+            out.push(b'}');
+        };
+        let place = self.fill.place(event.record.meta(meta::IP)).map(|place| object(b"geo", place));
+        let agent = web_agent(event).and_then(|agent| self.fill.agent(agent));
+        let agent = agent.map(|agent| object(b"ua_parsed", agent));
+        if place.is_none() && agent.is_none() {
+            return;
+        }
+        out.extend_from_slice(b",\"enrich\":{");
+        if place.is_some() {
+            out.extend_from_slice(b"\"geo\":");
+            string(self.fill.place_version().as_bytes(), out);
+        }
+        if agent.is_some() {
+            out.extend_from_slice(if place.is_some() { b",\"ua\":" } else { b"\"ua\":" });
+            string(self.fill.agent_version().as_bytes(), out);
+        }
+        out.push(b'}');
     }
 
     fn flat(&mut self, event: &EventView<'_>, out: &mut Vec<u8>) {
@@ -160,11 +194,8 @@ impl Encoder {
             out.extend_from_slice(name);
             out.extend_from_slice(b"\":");
             let value = &json[member.value.clone()];
-            if names(name, "properties") && self.gets_ip(event, value) {
-                open_end(value, out);
-                out.extend_from_slice(b"\"$ip\":");
-                out.extend_from_slice(&self.ip);
-                out.push(b'}');
+            if names(name, "properties") && gets_columns(event, value) {
+                self.flat_filled(event, value, out);
             } else {
                 out.extend_from_slice(value);
             }
@@ -194,13 +225,58 @@ impl Encoder {
         out.push(b'}');
     }
 
-    fn gets_ip(&self, event: &EventView<'_>, properties: &[u8]) -> bool {
-        properties.first() == Some(&b'{')
-            && (1..=LAST_EVENT_KIND).contains(&event.entry.kind)
-            && event.entry.flags & record::flag::SERVER_SDK == 0
-            && self.ip.len() > 2
-            && !Members::new(properties, 0).any(|m| names(&properties[m.name], "$ip"))
+    /// `properties` with each column the SDK did not send itself.
+    fn flat_filled(&mut self, event: &EventView<'_>, properties: &[u8], out: &mut Vec<u8>) {
+        let sent = |column: &str| {
+            Members::new(properties, 0).any(|member| names(&properties[member.name], column))
+        };
+        let mut first = true;
+        let mut add = |column: &str, value: &[u8]| {
+            if sent(column) {
+                return;
+            }
+            if first {
+                open_end(properties, out);
+            } else {
+                out.push(b',');
+            }
+            first = false;
+            out.push(b'"');
+            out.extend_from_slice(column.as_bytes());
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(value);
+        };
+        if self.ip.len() > 2 {
+            add("$ip", &self.ip);
+        }
+        if let Some(place) = self.fill.place(event.record.meta(meta::IP)) {
+            place.flat.iter().for_each(|(column, value)| add(column, value));
+        }
+        if let Some(agent) = web_agent(event).and_then(|agent| self.fill.agent(agent)) {
+            agent.flat.iter().for_each(|(column, value)| add(column, value));
+        }
+        if first {
+            out.extend_from_slice(properties);
+        } else {
+            out.push(b'}');
+        }
     }
+}
+
+/// The peer of a server SDK is the customer's own machine: nothing of the user's can be told from it.
+fn by_server_sdk(event: &EventView<'_>) -> bool {
+    event.entry.flags & record::flag::SERVER_SDK != 0
+}
+
+/// The user agent, where it is a browser's: apps send one of their HTTP library, and their own `$os`.
+fn web_agent<'e>(event: &EventView<'e>) -> Option<&'e [u8]> {
+    (event.entry.lib.of(event.json) == b"js").then(|| event.record.meta(meta::USER_AGENT))
+}
+
+fn gets_columns(event: &EventView<'_>, properties: &[u8]) -> bool {
+    properties.first() == Some(&b'{')
+        && (1..=LAST_EVENT_KIND).contains(&event.entry.kind)
+        && !by_server_sdk(event)
 }
 
 /// Copies an object up to its last `}` and stands ready for one more member. Bytes that are no object become an empty one.

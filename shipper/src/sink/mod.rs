@@ -6,6 +6,7 @@ pub mod runner;
 
 use crate::disk::Disk;
 use crate::facts::{Fact, FactsFiles};
+use crate::fill::Fill;
 use crate::journal::Segments;
 use crate::ledger::Audit;
 use crate::range::{Passed, RangeError, RangeReader, Shown};
@@ -81,6 +82,8 @@ pub struct Context {
     pub node: String,
     /// The journal's zone.
     pub zone: Zone,
+    /// What fills columns from address and user agent; each sink has its own cache.
+    pub fill: Fill,
 }
 
 /// Settings of one sink.

@@ -193,7 +193,7 @@ impl FileSink {
             root,
             node: context.node.clone(),
             zone: context.zone.clone(),
-            encoder: Encoder::new(config.shape, &context.node),
+            encoder: Encoder::new(config.shape, &context.node, context.fill.clone()),
             packer,
             folders,
             tried: None,
