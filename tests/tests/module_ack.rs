@@ -172,7 +172,8 @@ fn without_progress_503_comes_at_the_timeout() {
     for connection in &mut waiting {
         assert!(refused(&connection.answer(false).unwrap()));
     }
-    assert!(start.elapsed() >= Duration::from_millis(400), "{:?}", start.elapsed());
+    // nginx counts whole milliseconds of a clock it reads once per turn of its loop: one turn may have begun before the request.
+    assert!(start.elapsed() >= Duration::from_millis(398), "{:?}", start.elapsed());
     assert_eq!(metric(nginx.address(), "tusk_edge_ack_timeouts_total"), 3);
     // The journal gets there after all: nobody waits any more, and the next is served.
     shipper.release(3);
