@@ -173,7 +173,7 @@ impl SegmentHeader {
             return Err("not a journal segment".to_owned());
         }
         let major = u16::from_le_bytes([bytes[8], bytes[9]]);
-        if major != MAJOR && major + 1 != MAJOR {
+        if major != MAJOR && major != MAJOR - 1 {
             return Err(format!(
                 "format {major}; this tusk reads {MAJOR} and the one before: use the tusk that wrote it"
             ));
@@ -203,7 +203,9 @@ pub fn segment_name(first_lsn: u64) -> String {
 #[must_use]
 pub fn lsn_of_name(name: &str, extension: &str) -> Option<u64> {
     let hex = name.strip_suffix(extension)?.strip_suffix('.')?;
-    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok()).flatten()
+    let lsn = (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok()).flatten();
+    // No journal gets there; sums of an lsn and a size stay within 64 bits.
+    lsn.filter(|lsn| *lsn <= i64::MAX as u64)
 }
 
 #[cfg(test)]
