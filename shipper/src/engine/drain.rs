@@ -219,8 +219,9 @@ impl Drain {
 
     /// The journal cannot take more now.
     fn refused(&mut self, error: &JournalError) {
-        self.shared.at_cap.store(matches!(error, JournalError::AtCap(_)), Ordering::Relaxed);
+        // The reason first: whoever sees the flag finds it.
         self.shared.set_problem("journal", Some(error.to_string()));
+        self.shared.at_cap.store(matches!(error, JournalError::AtCap(_)), Ordering::Relaxed);
         if let Some(ring) = &self.consumer {
             ring.set_full_hint(true);
         }
