@@ -7,9 +7,6 @@ use crate::{
 };
 use std::{fs::File, io, os::fd::AsRawFd, ptr};
 
-/// Most bytes that [`Map::touch`] looks at: a larger ring would hold a starting worker up for longer than it saves.
-const TOUCH_BYTES_MAX: usize = 1 << 30;
-
 /// The whole file, mapped shared. Lives as long as the mapping.
 pub(crate) struct Map {
     base: *mut u8,
@@ -37,16 +34,6 @@ impl Map {
             return Err(io::Error::last_os_error());
         }
         Ok(Self { base: base.cast(), bytes, capacity })
-    }
-
-    /// Lets this process see the pages before it needs them, so that the first lap through the ring does not pay for a page
-    /// fault every 4 KiB inside requests. Reads only: touching for writing would make the whole file dirty. A kernel that
-    /// cannot (before 5.14) or a file cut short changes nothing.
-    pub(crate) fn touch(&self) {
-        let bytes = self.bytes.min(TOUCH_BYTES_MAX);
-        // SAFETY: the range is inside our mapping; populating for reading changes no byte of it, and reports what it cannot
-        // read as an error instead of a signal.
-        let _ = unsafe { libc::madvise(self.base.cast(), bytes, libc::MADV_POPULATE_READ) };
     }
 
     pub(crate) fn shared(&self) -> &Shared {

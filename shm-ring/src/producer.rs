@@ -97,7 +97,6 @@ impl Producer {
                 let what = "its head and tail contradict each other";
                 return Err(RingError::Damaged { path: opened.path, what });
             }
-            map.touch();
             return Ok(Self {
                 map,
                 identity: opened.identity,
