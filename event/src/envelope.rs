@@ -4,7 +4,7 @@ use crate::check::{self, Context, Envelope, Envelopes, JsonScratch};
 use crate::crypto::{self, Cbc, SessionKey};
 use crate::decode::base64;
 use crate::decode::gunzip::{self, Gunzip};
-use crate::record::{Builder, CodeRef, Entry, Span, Verdict, flag};
+use crate::record::{Builder, CodeRef, Entry};
 use crate::{Code, Config, budget::Budget};
 
 /// Reused memory and state of the crypto part.
@@ -172,20 +172,5 @@ impl Opener {
 pub(crate) fn unopened(code: Code, detail: &[u8], recv_ms: i64, out: &mut Builder) {
     let index = out.count();
     out.code(CodeRef { index, code: code.bytes(), pointer: b"", detail });
-    out.entry(&Entry {
-        json: Span::default(),
-        verdict: Verdict::Rejected,
-        kind: 0,
-        flags: flag::NOT_OBJECT,
-        codes: 1,
-        time_ms: recv_ms,
-        sent_ms: i64::MIN,
-        dup_key: 0,
-        event: Span::default(),
-        id: Span::default(),
-        project: Span::default(),
-        lib: Span::default(),
-        lib_version: Span::default(),
-        app_version: Span::default(),
-    });
+    out.entry(&Entry::unopened(recv_ms));
 }

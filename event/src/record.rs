@@ -156,6 +156,27 @@ impl Entry {
     /// Size on the wire.
     pub const BYTES: usize = 96;
 
+    /// What stands for something that could not be opened: rejected with one code, no JSON, the time of arrival.
+    #[must_use]
+    pub fn unopened(recv_ms: i64) -> Self {
+        Self {
+            json: Span::default(),
+            verdict: Verdict::Rejected,
+            kind: 0,
+            flags: flag::NOT_OBJECT,
+            codes: 1,
+            time_ms: recv_ms,
+            sent_ms: i64::MIN,
+            dup_key: 0,
+            event: Span::default(),
+            id: Span::default(),
+            project: Span::default(),
+            lib: Span::default(),
+            lib_version: Span::default(),
+            app_version: Span::default(),
+        }
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         let mut wire = [0; Self::BYTES];
         let spans = [

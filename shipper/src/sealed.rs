@@ -2,7 +2,7 @@
 //! `event::accept` as at the edge, without its private-key budget.
 
 use crate::journal::layout::Header;
-use event::record::{Builder, CodeRef, Entry, Record, Span, Verdict, flag, meta};
+use event::record::{Builder, CodeRef, Entry, Record, meta};
 use event::{Config, Project, Scratch, is_name};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -105,22 +105,7 @@ fn unreadable(record: &Record<'_>, recv_ns: u64) -> Vec<u8> {
     for id in [meta::PROJECT, meta::IP, meta::USER_AGENT, meta::PATH] {
         builder.meta(id, record.meta(id), 1024);
     }
-    builder.entry(&Entry {
-        json: Span::default(),
-        verdict: Verdict::Rejected,
-        kind: 0,
-        flags: flag::NOT_OBJECT,
-        codes: 1,
-        time_ms: (recv_ns / 1_000_000).cast_signed(),
-        sent_ms: i64::MIN,
-        dup_key: 0,
-        event: Span::default(),
-        id: Span::default(),
-        project: Span::default(),
-        lib: Span::default(),
-        lib_version: Span::default(),
-        app_version: Span::default(),
-    });
+    builder.entry(&Entry::unopened((recv_ns / 1_000_000).cast_signed()));
     builder.code(CodeRef { index: 0, code: *b"X001", pointer: b"", detail: b"" });
     builder.payload(record.raw)
 }

@@ -71,7 +71,8 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
         FactsPass::open(Arc::clone(&disk), &dir, meta.epoch, &shared.config.facts, parts, watch)
             .map_err(|error| journal(&dir, error))?;
     let (sender, receiver) = crossbeam_channel::bounded(APPENDS);
-    let fill = Fill::open(&shared.config.fill).map_err(|problem| setting("fill", problem))?;
+    let fill =
+        Fill::open(&shared.config.fill).map_err(|problem| setting("fill.geo_file", problem))?;
     let context = Context { disk, data: shared.config.data.clone(), node: meta.node(), zone, fill };
     let quarantine = Quarantine::open(&context, &shared.config, sender)
         .map_err(|problem| setting("quarantine", problem))?;
