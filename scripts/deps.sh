@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 what=${1:-build} quiet=${2:-}
 packages=(nginx nginx-dev libclang-dev gcc make pkg-config libssl-dev ca-certificates curl)
-[ "$what" != test ] || packages+=(chromium python3-venv wrk)
+[ "$what" != test ] || packages+=(chromium mariadb-server mariadb-client python3-venv wrk)
 
 say() { printf '%s\n' "$*" >&2; }
 sudo=()

@@ -137,6 +137,7 @@ fn open(disk: &DoubleDisk) -> Result<Life, String> {
         disk: Arc::clone(&disk),
         data: PathBuf::from("/data"),
         node: NODE.to_owned(),
+        state: None,
         zone: Zone::named("UTC")?,
         fill: crate::fill::Fill::default(),
     };

@@ -60,6 +60,8 @@ pub struct Passed {
 pub enum Want {
     /// Kept and re-driven events, for the sink of this name.
     Kept(String),
+    /// As `Kept`, and rejected events as copies.
+    All(String),
     /// Rejected events, and the records of re-drives and discards.
     Quarantine,
 }
@@ -70,6 +72,7 @@ impl Want {
     pub fn event(&self, fact: &Fact) -> bool {
         match self {
             Self::Kept(_) => fact.has(flag::KEPT),
+            Self::All(_) => fact.has(flag::KEPT) || fact.has(flag::REJECTED),
             Self::Quarantine => fact.has(flag::REJECTED),
         }
     }
@@ -79,6 +82,21 @@ impl Want {
     pub fn shows(&self, fact: &Fact) -> bool {
         let decision = || fact.has(flag::REDRIVEN) || (fact.has(flag::RECORD) && fact.count == 0);
         self.event(fact) || (*self == Self::Quarantine && decision() && !fact.has(flag::GAP))
+    }
+
+    /// Whether this fact is of an event that stands in the books of who reads.
+    fn counts(&self, fact: &Fact) -> bool {
+        match self {
+            Self::Quarantine => fact.has(flag::REJECTED),
+            Self::Kept(_) | Self::All(_) => fact.has(flag::KEPT),
+        }
+    }
+
+    fn sink(&self) -> Option<&str> {
+        match self {
+            Self::Kept(sink) | Self::All(sink) => Some(sink),
+            Self::Quarantine => None,
+        }
     }
 
     fn record(&self, facts: &[Fact]) -> bool {
@@ -171,7 +189,7 @@ impl RangeReader {
                 Read::Record { header, payload } => (header, payload),
                 Read::Gap { .. } | Read::End => {
                     // Damaged after it was decided.
-                    let events = self.group.iter().filter(|fact| self.want.event(fact));
+                    let events = self.group.iter().filter(|fact| self.want.counts(fact));
                     passed.lost += events.count() as u64;
                     continue;
                 }
@@ -224,7 +242,7 @@ fn show(
         visit(&Shown::Decision { kind, lsn: header.lsn, payload })?;
     }
     let origin = if kind == Some(Kind::Redrive) { Origin::find(payload) } else { None };
-    if let (Want::Kept(sink), Some(Some(only))) = (want, origin.as_ref().map(|o| &o.sink))
+    if let (Some(sink), Some(Some(only))) = (want.sink(), origin.as_ref().map(|o| &o.sink))
         && sink != only
     {
         return Ok(());
@@ -242,7 +260,7 @@ fn show(
             continue;
         }
         let Some((entry, json)) = record.event(fact.index as usize) else {
-            passed.lost += 1;
+            passed.lost += u64::from(want.counts(fact));
             continue;
         };
         while own.get(at).is_some_and(|code| code.index < fact.index) {

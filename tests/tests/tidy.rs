@@ -14,12 +14,14 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("shm-ring", &[]),
     ("ngx-module", &["event", "shm-ring"]),
-    ("shipper", &["event", "shm-ring"]),
-    ("tests", &["event", "shm-ring", "shipper"]),
+    ("analytics", &[]),
+    ("olap", &[]),
+    ("shipper", &["event", "shm-ring", "analytics"]),
+    ("tests", &["event", "shm-ring", "shipper", "olap", "analytics"]),
 ];
 
 /// Folders that may hold `unsafe`.
-const UNSAFE: &[&str] = &["shm-ring/", "ngx-module/"];
+const UNSAFE: &[&str] = &["shm-ring/", "ngx-module/", "olap/src/chdb.rs"];
 
 const LINES_MAX: usize = 500;
 

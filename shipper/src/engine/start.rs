@@ -14,6 +14,7 @@ use crate::range::Want;
 use crate::sealed::Opener;
 use crate::sink::runner::{self, Runner};
 use crate::sink::{Common, Context};
+use crate::state::State;
 use crate::zone::Zone;
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
@@ -73,7 +74,8 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
     let (sender, receiver) = crossbeam_channel::bounded(APPENDS);
     let fill =
         Fill::open(&shared.config.fill).map_err(|problem| setting("fill.geo_file", problem))?;
-    let context = Context { disk, data: shared.config.data.clone(), node: meta.node(), zone, fill };
+    let data = shared.config.data.clone();
+    let context = Context { disk, data, node: meta.node(), state: None, zone, fill };
     let quarantine = Quarantine::open(&context, &shared.config, sender)
         .map_err(|problem| setting("quarantine", problem))?;
     let runners = runners(&shared, &context, &quarantine, bytes_max)?;
@@ -134,9 +136,15 @@ fn runners(
         if !config.common().enabled {
             continue;
         }
-        let sink =
-            config.open(context).map_err(|problem| setting(&format!("sink.{name}"), problem))?;
-        open(name, config.common(), Want::Kept(name.to_owned()), sink)?;
+        let wrong = |problem| setting(&format!("sink.{name}"), problem);
+        let path = context.data.join("state").join(format!("{name}.state"));
+        let state = State::load(context.disk.as_ref(), &path).map_err(|e| wrong(e.to_string()))?;
+        let sink = config.open(&Context { state, ..context.clone() }).map_err(wrong)?;
+        let common = config.common();
+        let name = name.to_owned();
+        let want =
+            if common.rejected_too { Want::All(name.clone()) } else { Want::Kept(name.clone()) };
+        open(&name, common, want, sink)?;
     }
     let windows: Vec<_> = runners.iter().map(|(_, runner)| Arc::clone(runner.shared())).collect();
     quarantine.watch(&windows, &shared.segments);

@@ -64,6 +64,7 @@ impl Quarantine {
             range_bytes_max: 4 << 20,
             range_age_ms_max: 200,
             start: Start::Oldest,
+            rejected_too: true,
         };
         (common, Box::new(QuarantineSink(Arc::clone(&self.0.store))))
     }

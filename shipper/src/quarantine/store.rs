@@ -9,7 +9,7 @@ use crate::facts::decide::Origin;
 use crate::journal::layout::{u32_at, u64_at};
 use crate::range::{EventView, Shown};
 use crate::sink::runner::RefusedStore;
-use crate::sink::{Context, DeliverError, Range, Receipt, Refused, Sink};
+use crate::sink::{Context, DeliverError, Range, Receipt, Refused, Replay, Sink};
 use event::record::{self, Kind as RecordKind, tag};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -193,6 +193,12 @@ impl Sink for QuarantineSink {
             self.0.append(log, range.from, items)?;
         }
         Ok(Receipt::default())
+    }
+
+    fn replay(&mut self, _: &mut Range<'_>, _: &Replay) -> Result<Receipt, DeliverError> {
+        Err(DeliverError::Stop(
+            "quarantine is the home of what it holds; nothing is replayed into it".into(),
+        ))
     }
 
     fn tick(&mut self, now_ms: i64, _closed_ms: i64) -> Result<(), DeliverError> {

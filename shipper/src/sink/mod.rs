@@ -8,7 +8,7 @@ use crate::disk::Disk;
 use crate::facts::{Fact, FactsFiles};
 use crate::fill::Fill;
 use crate::journal::Segments;
-use crate::ledger::Audit;
+use crate::ledger::{Audit, IdentityRange};
 use crate::range::{Passed, RangeError, RangeReader, Shown};
 use crate::state::State;
 use crate::zone::Zone;
@@ -58,6 +58,8 @@ pub struct Common {
     pub range_age_ms_max: u64,
     /// Where a new one starts.
     pub start: Start,
+    /// Whether rejected events are shown to it too, as copies: quarantine stays their home, and the ledger counts them there.
+    pub rejected_too: bool,
 }
 
 /// Where a sink starts that has no state yet.
@@ -80,6 +82,8 @@ pub struct Context {
     pub data: PathBuf,
     /// `<name>-<epoch>`.
     pub node: String,
+    /// The sink's state as saved last; `None` at its first start. A target that keeps a position of its own is compared with it.
+    pub state: Option<State>,
     /// The journal's zone.
     pub zone: Zone,
     /// What fills columns from address and user agent; each sink has its own cache.
@@ -92,11 +96,18 @@ pub trait SinkConfig {
     fn common(&self) -> Common;
     /// Settings that contradict each other or are out of range, as (setting, what to write instead).
     fn problems(&self) -> Vec<(String, String)>;
-    /// Opens the sink; looks at the target, sends nothing.
+    /// Opens the sink without needing its target: a target that is down at start-up is one that is down later, met in
+    /// [`Sink::deliver`] and tried again.
     ///
     /// # Errors
     /// A sentence that says what to do.
     fn open(&self, context: &Context) -> Result<Box<dyn Sink>, String>;
+    /// Connects for `tusk check`, changes nothing there, and says in one line what it found (version, topics, space). Answers within
+    /// ten seconds.
+    ///
+    /// # Errors
+    /// One line: what is wrong and what to change. No password in it.
+    fn probe(&self, context: &Context) -> Result<String, String>;
     /// Reads the target back and compares identities with the facts.
     ///
     /// # Errors
@@ -135,6 +146,13 @@ pub trait Sink: Send {
     /// [`DeliverError::Unavailable`] if the fate of any event is unknown: the loop offers the same range again.
     /// [`DeliverError::Stop`] if a person has to look.
     fn deliver(&mut self, range: &mut Range<'_>) -> Result<Receipt, DeliverError>;
+
+    /// Delivers those events of a range that the target does not hold yet: a parked sink's hole, or what an audit found missing. The
+    /// same range may come again; what is there is left alone. The sink's own position is not moved.
+    ///
+    /// # Errors
+    /// As [`Sink::deliver`].
+    fn replay(&mut self, range: &mut Range<'_>, replay: &Replay) -> Result<Receipt, DeliverError>;
 
     /// Tells partitions apart: a range never spans more than [`Sink::partitions_max`] of them.
     fn partition(&mut self, fact: &Fact) -> u64 {
@@ -180,6 +198,25 @@ impl Range<'_> {
     ) -> Result<Passed, RangeError> {
         self.passed = self.reader.read(self.from, self.to, visit)?;
         Ok(self.passed)
+    }
+}
+
+/// How a range is replayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// Kafka only: deliver into topics with this suffix instead of asking what is there.
+    pub topic_suffix: Option<String>,
+    /// What an audit found missing in this range, in order; `None` = nobody looked, the sink asks its target.
+    pub missing: Option<Vec<IdentityRange>>,
+}
+
+impl Replay {
+    /// Whether an audit found this identity missing; `true` when nobody looked.
+    #[must_use]
+    pub fn is_missing(&self, lsn: u64, index: u32) -> bool {
+        let Some(missing) = &self.missing else { return true };
+        let at = missing.partition_point(|run| run.last < (lsn, index));
+        missing.get(at).is_some_and(|run| run.first <= (lsn, index))
     }
 }
 

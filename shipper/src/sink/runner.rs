@@ -348,7 +348,7 @@ impl Runner {
     fn finish(&mut self, to: u64, passed: &Passed, receipt: &Receipt) -> Result<(), DeliverError> {
         let mut next = self.state.clone();
         let sums = &mut next.sums;
-        if matches!(self.parts.want, Want::Kept(_)) {
+        if self.parts.want != Want::Quarantine {
             sums.kept += passed.kept + passed.lost;
             sums.redriven += passed.redriven;
             sums.skipped += passed.lost;

@@ -4,7 +4,9 @@ mod audit;
 mod folders;
 mod pack;
 
-use super::{AuditContext, Common, Context, DeliverError, Range, Receipt, Sink, SinkConfig, Start};
+use super::{
+    AuditContext, Common, Context, DeliverError, Range, Receipt, Replay, Sink, SinkConfig, Start,
+};
 use crate::disk::{Disk, DiskFile, Open};
 use crate::facts::Fact;
 use crate::ledger::Audit;
@@ -108,6 +110,7 @@ impl SinkConfig for Config {
             range_bytes_max: self.range_bytes_max,
             range_age_ms_max: self.range_age_ms_max,
             start: self.start,
+            rejected_too: false,
         }
     }
 
@@ -138,6 +141,13 @@ impl SinkConfig for Config {
 
     fn open(&self, context: &Context) -> Result<Box<dyn Sink>, String> {
         Ok(Box::new(FileSink::new(self, context)?))
+    }
+
+    fn probe(&self, context: &Context) -> Result<String, String> {
+        let root = self.root.clone().unwrap_or_else(|| context.data.join("files"));
+        let there = root.ancestors().find(|folder| folder.exists()).unwrap_or(&root);
+        let space = context.disk.space(there).map_err(|e| format!("{}: {e}", there.display()))?;
+        Ok(format!("{}, {} MB free", root.display(), space.free_bytes >> 20))
     }
 
     fn audit(&self, context: &AuditContext) -> Result<Audit, String> {
@@ -347,6 +357,11 @@ impl Sink for FileSink {
             }
         }
         Ok(Receipt { delivered: done?, ..Receipt::default() })
+    }
+
+    fn replay(&mut self, range: &mut Range<'_>, _: &Replay) -> Result<Receipt, DeliverError> {
+        // By name: a file of this range that is there is left alone.
+        self.deliver(range)
     }
 
     fn partition(&mut self, fact: &Fact) -> u64 {

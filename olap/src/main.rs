@@ -1,0 +1,2 @@
+//! ClickHouse over HTTP, embedded.
+fn main() {}
