@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod quarantine;
 pub mod range;
 pub mod sealed;
+pub mod secret;
 pub mod shape;
 pub mod sink;
 pub mod state;

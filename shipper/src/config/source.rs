@@ -35,7 +35,7 @@ impl Source {
 
     /// Something at a line.
     pub(super) fn at_line(&self, number: usize, problem: &str) -> ConfigError {
-        let (file, line) = (self.file.display(), self.line(number));
+        let (file, line) = (self.file.display(), shown(self.line(number)));
         ConfigError(format!("{file}:{number}: {problem}\n{number} | {line}"))
     }
 
@@ -58,6 +58,7 @@ impl Source {
         let marks =
             marked.chars().count().clamp(1, line.chars().count().saturating_sub(column).max(1));
         let gutter = number.to_string().len();
+        let line = shown(line);
         let mut out = format!("{}:{number}:{}: {message}", self.file.display(), column + 1);
         let _ = write!(
             out,
@@ -94,5 +95,39 @@ impl Source {
             }
         }
         None
+    }
+}
+
+/// A line as it may be shown: what is set to a `…password…` stays unseen.
+fn shown(line: &str) -> String {
+    let secret = line.find("password").and_then(|at| {
+        let equals = at + line.get(at..)?.find('=')?;
+        let name = line.get(at..equals)?.trim_end();
+        // A file's name is no secret, and what is wrong with it mostly is its name.
+        let file = name.ends_with("_file");
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_\"'".contains(&b));
+        (plain && !file).then_some(equals)
+    });
+    match secret {
+        Some(equals) => format!("{}= ***", line.get(..equals).unwrap_or_default()),
+        None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_shows_a_password() {
+        let text = "[sink.kafka]\npassword = \"hunter2\n\"mysql_password\" = 'hunter2'\npassword_file = \"p\"\n";
+        let source = Source::new(Path::new("tusk.toml"), text);
+        let problem = toml::from_str::<toml::Table>(text).unwrap_err();
+        let error = source.toml(text, &problem).to_string();
+        assert!(error.contains("2 | password = ***") && !error.contains("hunter2"), "{error}");
+        let error = source.setting("sink.kafka.password", "too short").to_string();
+        assert_eq!(error, "tusk.toml:2: sink.kafka.password: too short\n2 | password = ***");
+        assert!(!source.at_line(3, "").to_string().contains("hunter2"));
+        assert!(source.at_line(4, "").to_string().contains("password_file = \"p\""));
     }
 }
