@@ -26,6 +26,7 @@ pub mod prove;
 pub mod random;
 pub mod ring;
 pub mod sdk;
+pub mod servers;
 
 mod dir;
 mod nginx;
