@@ -140,6 +140,7 @@ fn open(disk: &DoubleDisk) -> Result<Life, String> {
         state: None,
         zone: Zone::named("UTC")?,
         fill: crate::fill::Fill::default(),
+        sinks: Vec::new(),
     };
     let (sender, _) = crossbeam_channel::bounded(1);
     let doors = Quarantine::open(&context, &engine, sender)?;

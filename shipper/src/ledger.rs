@@ -51,7 +51,7 @@ pub struct QuarantineSums {
     pub waiting: u64,
 }
 
-/// `kept + redriven = delivered + refused + deduplicated + skipped + waiting`.
+/// `kept + redriven = delivered + refused + deduplicated + skipped + sampled_out + waiting`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkLedger {
     /// The sink.

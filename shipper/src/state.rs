@@ -26,6 +26,9 @@ pub struct Sums {
     pub deduplicated: u64,
     /// In holes of a parked sink, or damaged in the journal before this sink read them.
     pub skipped: u64,
+    /// Left out by a sink that is set to store a sample only.
+    #[serde(default)]
+    pub sampled_out: u64,
 }
 
 impl Sums {
@@ -33,7 +36,7 @@ impl Sums {
     #[must_use]
     pub fn balance(&self) -> bool {
         self.kept + self.redriven
-            == self.delivered + self.refused + self.deduplicated + self.skipped
+            == self.delivered + self.refused + self.deduplicated + self.skipped + self.sampled_out
     }
 }
 
@@ -109,6 +112,10 @@ impl State {
             "kept {}\nredriven {}\ndelivered {}\nrefused {}\ndeduplicated {}\nskipped {}",
             s.kept, s.redriven, s.delivered, s.refused, s.deduplicated, s.skipped
         );
+        // Only where there are any: no other sink's file has the line.
+        if s.sampled_out > 0 {
+            _ = writeln!(out, "sampled_out {}", s.sampled_out);
+        }
         for (from, to) in &self.holes {
             _ = writeln!(out, "hole {from} {to}");
         }
@@ -129,14 +136,19 @@ impl State {
             range => Some(pair(range)?),
         };
         let mut sum = |name: &str| field(name)?.parse().ok();
-        let sums = Sums {
+        let mut sums = Sums {
             kept: sum("kept")?,
             redriven: sum("redriven")?,
             delivered: sum("delivered")?,
             refused: sum("refused")?,
             deduplicated: sum("deduplicated")?,
             skipped: sum("skipped")?,
+            sampled_out: 0,
         };
+        if let Some(count) = lines.peek().and_then(|line| line.strip_prefix("sampled_out ")) {
+            sums.sampled_out = count.parse().ok()?;
+            lines.next();
+        }
         let mut holes = Vec::new();
         while let Some(range) = lines.peek().and_then(|line| line.strip_prefix("hole ")) {
             holes.push(pair(range)?);
@@ -178,6 +190,8 @@ mod tests {
             assert_eq!(State::parse(&String::from_utf8_lossy(&bytes)), None, "at {at}");
             assert_eq!(State::parse(&text[..at]), None, "cut {at}");
         }
+        state.sums.sampled_out = 5;
+        assert_eq!(State::parse(&state.text()), Some(state.clone()));
         for i in 0..300 {
             state.add_hole(1000 * i, 1000 * i + 1);
         }

@@ -158,8 +158,8 @@ fn sums(ledger: &Ledger, lang: Lang, paint: Paint) -> String {
     if ledger.gaps.is_empty() {
         let text = pick(
             lang,
-            "✓ 账平：接收 = 入库 + 拒收 + 未拆封；每个目标：入库 + 重放 = 已送达 + 被拒 + 去重 + 跳过 + 待送",
-            "✓ the books agree: received = kept + rejected + sealed; per sink kept + redriven = delivered + refused + deduplicated + skipped + waiting",
+            "✓ 账平：接收 = 入库 + 拒收 + 未拆封；每个目标：入库 + 重放 = 已送达 + 被拒 + 去重 + 跳过 + 抽样未取 + 待送",
+            "✓ the books agree: received = kept + rejected + sealed; per sink kept + redriven = delivered + refused + deduplicated + skipped + sampled out + waiting",
         );
         let _ = writeln!(out, "{}", paint.tone(Tone::Good, text));
     }
@@ -171,7 +171,7 @@ fn sums(ledger: &Ledger, lang: Lang, paint: Paint) -> String {
 
 fn sinks(ledger: &Ledger, lang: Lang) -> String {
     let head = match lang {
-        Lang::Zh => ["目标", "入库", "重放", "已送达", "被拒", "去重", "跳过", "待送"],
+        Lang::Zh => ["目标", "入库", "重放", "已送达", "被拒", "去重", "跳过", "抽样未取", "待送"],
         Lang::En => [
             "sink",
             "kept",
@@ -180,6 +180,7 @@ fn sinks(ledger: &Ledger, lang: Lang) -> String {
             "refused",
             "deduplicated",
             "skipped",
+            "sampled out",
             "waiting",
         ],
     };
@@ -194,13 +195,14 @@ fn sinks(ledger: &Ledger, lang: Lang) -> String {
             sums.refused,
             sums.deduplicated,
             sums.skipped,
+            sums.sampled_out,
             sink.waiting,
         ];
         cells.extend(numbers.map(count));
         cells
     };
     let rows: Vec<_> = ledger.sinks.iter().map(row).collect();
-    let mut out = table(&head, &rows, &[1, 2, 3, 4, 5, 6, 7]);
+    let mut out = table(&head, &rows, &[1, 2, 3, 4, 5, 6, 7, 8]);
     for sink in &ledger.sinks {
         for (from, to) in &sink.skipped {
             let _ = writeln!(

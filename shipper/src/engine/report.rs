@@ -371,7 +371,7 @@ impl Page<'_> {
 
     fn sinks(&mut self, sinks: &[SinkStatus]) {
         type Field = fn(&SinkStatus) -> u64;
-        let fields: [(&str, &str, &str, Field); 11] = [
+        let fields: [(&str, &str, &str, Field); 12] = [
             ("tusk_sink_cursor_lsn", "gauge", "Everything below was delivered.", |s| s.cursor_lsn),
             ("tusk_sink_lag_bytes", "gauge", "Journal bytes not delivered yet.", |s| s.lag_bytes),
             ("tusk_sink_lag_milliseconds", "gauge", "Age of the oldest undelivered record.", |s| {
@@ -399,6 +399,12 @@ impl Page<'_> {
                 |s| s.sums.deduplicated,
             ),
             ("tusk_sink_skipped_events_total", "counter", "Events in holes.", |s| s.sums.skipped),
+            (
+                "tusk_sink_sampled_out_events_total",
+                "counter",
+                "Events left out of a sample.",
+                |s| s.sums.sampled_out,
+            ),
             ("tusk_sink_ranges_total", "counter", "Ranges delivered since the start.", |s| {
                 s.ranges
             }),

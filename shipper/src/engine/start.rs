@@ -75,7 +75,10 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
     let fill =
         Fill::open(&shared.config.fill).map_err(|problem| setting("fill.geo_file", problem))?;
     let data = shared.config.data.clone();
-    let context = Context { disk, data, node: meta.node(), state: None, zone, fill };
+    let all = shared.config.sink.all();
+    let running = all.iter().filter(|(_, sink)| sink.common().enabled);
+    let sinks = running.map(|(name, _)| (*name).to_owned()).collect();
+    let context = Context { disk, data, node: meta.node(), state: None, zone, fill, sinks };
     let quarantine = Quarantine::open(&context, &shared.config, sender)
         .map_err(|problem| setting("quarantine", problem))?;
     let runners = runners(&shared, &context, &quarantine, bytes_max)?;

@@ -88,6 +88,8 @@ pub struct Context {
     pub zone: Zone,
     /// What fills columns from address and user agent; each sink has its own cache.
     pub fill: Fill,
+    /// Words of the sinks that run: where a kept event goes.
+    pub sinks: Vec<String>,
 }
 
 /// Settings of one sink.
@@ -227,6 +229,8 @@ pub struct Receipt {
     pub delivered: u64,
     /// Events left out as duplicates.
     pub deduplicated: u64,
+    /// Events left out because the sink is set to store a sample.
+    pub sampled_out: u64,
     /// Events the target will never take, with the reason; they go to quarantine before the cursor passes.
     pub refused: Vec<Refused>,
 }

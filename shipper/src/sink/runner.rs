@@ -354,14 +354,16 @@ impl Runner {
             sums.skipped += passed.lost;
             sums.delivered += receipt.delivered;
             sums.deduplicated += receipt.deduplicated;
+            sums.sampled_out += receipt.sampled_out;
             sums.refused += receipt.refused.len() as u64;
             if !sums.balance() {
                 return Err(DeliverError::Stop(format!(
-                    "range [{},{to}): {passed:?} passed, but the sink says {} delivered, {} deduplicated, {} refused: a bug; \
+                    "range [{},{to}): {passed:?} passed, but the sink says {} delivered, {} deduplicated, {} left out, {} refused: a bug; \
                      nothing was moved on",
                     self.state.done,
                     receipt.delivered,
                     receipt.deduplicated,
+                    receipt.sampled_out,
                     receipt.refused.len()
                 )));
             }
