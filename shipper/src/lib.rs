@@ -8,6 +8,7 @@
 //! tried; no sink retries or counts; the process may be killed at any instruction.
 #![forbid(unsafe_code)]
 
+pub mod columns;
 #[cfg(test)]
 mod crash;
 pub mod disk;

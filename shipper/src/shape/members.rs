@@ -32,10 +32,10 @@ impl<'a> Members<'a> {
     }
 }
 
-impl Iterator for Members<'_> {
-    type Item = Member;
-
-    fn next(&mut self) -> Option<Member> {
+impl Members<'_> {
+    /// The next member's name and where its value starts. The caller goes on with [`Members::resume`] behind that value: one who
+    /// looks into a value need not have it walked twice.
+    pub fn head(&mut self) -> Option<(Range<usize>, usize)> {
         let json = self.json;
         let mut at = blanks(json, self.at);
         if json.get(at) == Some(&b',') {
@@ -55,10 +55,57 @@ impl Iterator for Members<'_> {
             self.at = json.len();
             return None;
         }
-        let value = blanks(json, at + 1);
-        let end = value_end(json, value);
+        Some((name, blanks(json, at + 1)))
+    }
+
+    /// Goes on behind the value that ends at `at`.
+    pub fn resume(&mut self, at: usize) {
+        self.at = at;
+    }
+}
+
+impl Iterator for Members<'_> {
+    type Item = Member;
+
+    fn next(&mut self) -> Option<Member> {
+        let (name, value) = self.head()?;
+        let end = value_end(self.json, value);
         self.at = end;
         Some(Member { name, value: value..end })
+    }
+}
+
+/// Where the members of the list that starts at `at` are; ends at its `]`, or where the bytes are no list.
+#[derive(Clone, Debug)]
+pub struct Items<'a> {
+    json: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Items<'a> {
+    /// A walk over the list at `at`.
+    #[must_use]
+    pub fn new(json: &'a [u8], at: usize) -> Self {
+        let at = if json.get(at) == Some(&b'[') { at + 1 } else { json.len() };
+        Self { json, at }
+    }
+}
+
+impl Iterator for Items<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let mut at = blanks(self.json, self.at);
+        if self.json.get(at) == Some(&b',') {
+            at = blanks(self.json, at + 1);
+        }
+        let end = value_end(self.json, at);
+        if end == at {
+            self.at = self.json.len();
+            return None;
+        }
+        self.at = end;
+        Some(at..end)
     }
 }
 
@@ -81,7 +128,7 @@ fn string_end(json: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// The byte after the value at `at`.
-fn value_end(json: &[u8], at: usize) -> usize {
+pub(crate) fn value_end(json: &[u8], at: usize) -> usize {
     match json.get(at) {
         Some(b'"') => string_end(json, at + 1).map_or(json.len(), |end| end + 1),
         Some(b'{' | b'[') => nested_end(json, at),
@@ -189,6 +236,15 @@ mod tests {
         let mut members = Members::new(json.as_bytes(), 0);
         while members.next().is_some() {}
         assert_eq!(members.end, json.rfind('}'));
+    }
+
+    #[test]
+    fn items_of_a_list_are_found_whatever_is_in_them() {
+        let json = r#"[ "a,]" , 1,{"b":[2]},[3 , "]"],null ]x"#;
+        let found: Vec<_> = Items::new(json.as_bytes(), 0).map(|item| &json[item]).collect();
+        assert_eq!(found, [r#""a,]""#, "1", r#"{"b":[2]}"#, r#"[3 , "]"]"#, "null"]);
+        assert_eq!(Items::new(b"[]", 0).count() + Items::new(b"{", 0).count(), 0);
+        assert_eq!(Items::new(b"", 0).count() + Items::new(b"[", 0).count(), 0);
     }
 
     #[test]
