@@ -1,3 +1,4 @@
 //! Real servers that sinks deliver to. Each starts on free ports in a folder of its own and ends with the value that owns it.
 
 pub mod hdfs;
+pub mod kafka;
