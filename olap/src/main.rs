@@ -1,2 +1,88 @@
-//! ClickHouse over HTTP, embedded.
-fn main() {}
+//! `tusk-olap`: the embedded ClickHouse of Tusk. Settings as `--name value`; see `docs/olap.md`.
+#![deny(unsafe_code)]
+
+use std::io::Read;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use olap::engine::{self, Engine};
+use olap::server::Server;
+use olap::settings::Settings;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// How long the engine has to end: it may wait for merges. Everything acknowledged is stored by then.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tusk-olap: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let start = Instant::now();
+    let settings = Settings::parse(std::env::args().skip(1))?;
+    engine::die_first();
+    // Before there is a thread.
+    let engine = Engine::start(&settings).map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        // Statements, and for each a kill.
+        .max_blocking_threads(2 * usize::try_from(settings.queries_max).unwrap_or(8) + 8)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start threads: {error}"))?;
+    let server = Server::new(engine, settings.clone());
+    runtime.block_on(serve(Arc::clone(&server), &settings, start))?;
+    // Statements that did not end are left alone.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    end_after(END_LIMIT);
+    let clean = server.engine().stop();
+    println!("stopped{}", if clean { "" } else { "; the engine kept threads" });
+    // Not by returning: the engine's own threads may still run, and destructors under them.
+    std::process::exit(0);
+}
+
+async fn serve(server: Arc<Server>, settings: &Settings, start: Instant) -> Result<(), String> {
+    let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
+        format!("cannot listen on {}: {error}; choose another with --listen", settings.listen)
+    })?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let (stop, stopped) = watch::channel(false);
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signal = signal(kind).map_err(|error| format!("cannot catch signals: {error}"))?;
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            signal.recv().await;
+            let _ = stop.send(true);
+        });
+    }
+    if settings.end_with_stdin {
+        std::thread::spawn(move || {
+            // Whoever holds the other end ends with his process, however that ends.
+            let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
+            let _ = stop.send(true);
+        });
+    }
+    println!(
+        "ready {address} engine {} in {} ms",
+        server.engine().version(),
+        start.elapsed().as_millis()
+    );
+    server.serve(listener, stopped).await;
+    Ok(())
+}
+
+fn end_after(limit: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(limit);
+        std::process::exit(0);
+    });
+}

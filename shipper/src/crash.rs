@@ -141,6 +141,7 @@ fn open(disk: &DoubleDisk) -> Result<Life, String> {
         zone: Zone::named("UTC")?,
         fill: crate::fill::Fill::default(),
         sinks: Vec::new(),
+        olap: None,
     };
     let (sender, _) = crossbeam_channel::bounded(1);
     let doors = Quarantine::open(&context, &engine, sender)?;

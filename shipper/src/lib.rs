@@ -17,6 +17,7 @@ pub mod facts;
 pub mod fill;
 pub mod journal;
 pub mod ledger;
+pub mod olap;
 pub mod quarantine;
 pub mod range;
 pub mod sealed;

@@ -77,6 +77,24 @@ pub fn tusk_path() -> PathBuf {
     built("TUSK_BIN", "debug/tusk", "cargo build -p shipper")
 }
 
+/// The embedded ClickHouse under test (`TUSK_OLAP`).
+#[must_use]
+pub fn olap_path() -> PathBuf {
+    built("TUSK_OLAP", "debug/tusk-olap", "cargo build -p olap")
+}
+
+/// The library of the embedded ClickHouse (`TUSK_LIBCHDB`, else the one fetched).
+///
+/// # Panics
+/// If it is missing.
+#[must_use]
+pub fn libchdb_path() -> PathBuf {
+    let path = std::env::var_os("TUSK_LIBCHDB")
+        .map_or_else(|| root().join("build/libchdb/libchdb.so"), PathBuf::from);
+    assert!(path.exists(), "{} is missing: run scripts/libchdb.sh", path.display());
+    path
+}
+
 /// The nginx under test (`TUSK_NGINX`, else the system's); an absolute path, without which a binary upgrade cannot find it.
 #[must_use]
 pub fn nginx_path() -> PathBuf {

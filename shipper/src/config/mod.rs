@@ -122,6 +122,7 @@ impl Config {
             fill: self.fill.clone(),
             quarantine: self.quarantine.clone(),
             sink: self.sink.clone(),
+            olap: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::disk::Disk;
 use crate::facts::FactsConfig;
 use crate::fill::{Fill, FillConfig};
 use crate::journal::JournalConfig;
+use crate::olap::Embedded;
 use crate::quarantine::QuarantineConfig;
 use crate::sink::SinksConfig;
 use crate::zone::Zone;
@@ -42,6 +43,9 @@ pub struct EngineConfig {
     pub quarantine: QuarantineConfig,
     /// `[sink.<name>]`
     pub sink: SinksConfig,
+    /// The embedded ClickHouse, if there is one; who starts the engine knows, not the file.
+    #[serde(skip)]
+    pub olap: Option<Embedded>,
 }
 
 impl Default for EngineConfig {
@@ -59,6 +63,7 @@ impl Default for EngineConfig {
             fill: FillConfig::default(),
             quarantine: QuarantineConfig::default(),
             sink: SinksConfig::default(),
+            olap: None,
         }
     }
 }

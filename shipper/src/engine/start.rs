@@ -78,7 +78,8 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
     let all = shared.config.sink.all();
     let running = all.iter().filter(|(_, sink)| sink.common().enabled);
     let sinks = running.map(|(name, _)| (*name).to_owned()).collect();
-    let context = Context { disk, data, node: meta.node(), state: None, zone, fill, sinks };
+    let olap = shared.config.olap.clone();
+    let context = Context { disk, data, node: meta.node(), state: None, zone, fill, sinks, olap };
     let quarantine = Quarantine::open(&context, &shared.config, sender)
         .map_err(|problem| setting("quarantine", problem))?;
     let runners = runners(&shared, &context, &quarantine, bytes_max)?;

@@ -9,6 +9,7 @@ use crate::facts::{Fact, FactsFiles};
 use crate::fill::Fill;
 use crate::journal::Segments;
 use crate::ledger::{Audit, IdentityRange};
+use crate::olap::Embedded;
 use crate::range::{Passed, RangeError, RangeReader, Shown};
 use crate::state::State;
 use crate::zone::Zone;
@@ -90,6 +91,8 @@ pub struct Context {
     pub fill: Fill,
     /// Words of the sinks that run: where a kept event goes.
     pub sinks: Vec<String>,
+    /// The embedded ClickHouse; `None` if it is off or cannot be had here.
+    pub olap: Option<Embedded>,
 }
 
 /// Settings of one sink.
