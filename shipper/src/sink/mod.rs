@@ -2,6 +2,7 @@
 //! count. A new sink = one file in this folder + one word in the list below.
 
 mod begin;
+pub mod folder;
 pub mod runner;
 
 use crate::disk::Disk;

@@ -1,9 +1,9 @@
 //! The file sink: JSON lines in folders by project, day and hour, on the local file system.
 
-mod audit;
-mod folders;
-mod pack;
-
+use super::folder::{
+    self, DiskTree, Folders, Format, Names, PARTITIONS_MAX, PartitionBy, Writer, audit,
+    project_folder,
+};
 use super::{
     AuditContext, Common, Context, DeliverError, Range, Receipt, Replay, Sink, SinkConfig, Start,
 };
@@ -12,20 +12,13 @@ use crate::facts::Fact;
 use crate::ledger::Audit;
 use crate::range::{EventView, Shown};
 use crate::shape::Shape;
-use crate::shape::encode::Encoder;
 use crate::zone::{Hour, Zone};
-use folders::Folders;
-use pack::Packer;
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Plain bytes gathered per partition before they are packed and written: one frame (zstd) or member (gzip), which every reader
-/// concatenates. Small enough that 64 partitions stay within 16 MiB.
-const FRAME_BYTES: usize = 256 << 10;
-/// Partitions (project and hour) of one range at most.
-const PARTITIONS_MAX: usize = 64;
+pub use super::folder::Compression;
 
 /// `[sink.file]` of `tusk.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,28 +72,6 @@ impl Default for Config {
     }
 }
 
-/// How files are packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compression {
-    /// Plain `.jsonl`.
-    None,
-    /// `.jsonl.gz`.
-    Gzip,
-    /// `.jsonl.zst`.
-    Zstd,
-}
-
-/// Which time names the folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PartitionBy {
-    /// Receive time.
-    Receive,
-    /// Event time, corrected.
-    Event,
-}
-
 impl SinkConfig for Config {
     fn common(&self) -> Common {
         Common {
@@ -115,27 +86,8 @@ impl SinkConfig for Config {
     }
 
     fn problems(&self) -> Vec<(String, String)> {
-        let mut problems = Vec::new();
-        let (low, high) = match self.compression {
-            Compression::None => (i32::MIN, i32::MAX),
-            Compression::Gzip => (1, 9),
-            Compression::Zstd => (-7, 19),
-        };
-        if self.level.is_some_and(|level| level < low || level > high) {
-            problems.push(("level".to_owned(), format!("write a number from {low} to {high}")));
-        }
-        if self.range_bytes_max < 64 << 10 || self.range_bytes_max > 1 << 30 {
-            problems.push((
-                "range_bytes_max".to_owned(),
-                "write a number from 65536 (64 KiB) to 1073741824 (1 GiB)".to_owned(),
-            ));
-        }
-        if self.range_age_ms_max < 100 || self.range_age_ms_max > 3_600_000 {
-            problems.push((
-                "range_age_ms_max".to_owned(),
-                "write a number from 100 to 3600000 (an hour)".to_owned(),
-            ));
-        }
+        let mut problems = folder::problems(Format::Jsonl, self.compression, self.level);
+        problems.extend(folder::range_problems(self.range_bytes_max, self.range_age_ms_max));
         problems
     }
 
@@ -152,7 +104,7 @@ impl SinkConfig for Config {
 
     fn audit(&self, context: &AuditContext) -> Result<Audit, String> {
         let root = self.root.clone().unwrap_or_else(|| context.data.join("files"));
-        audit::audit(context, &root, self.shape)
+        audit::audit(context, &DiskTree(Arc::clone(&context.disk)), &root, self.shape)
     }
 }
 
@@ -163,8 +115,7 @@ pub struct FileSink {
     root: PathBuf,
     node: String,
     zone: Zone,
-    encoder: Encoder,
-    packer: Packer,
+    writer: Writer,
     folders: Folders,
     /// First lsn of the range tried last.
     tried: Option<u64>,
@@ -177,50 +128,34 @@ struct Part {
     folder: PathBuf,
     /// There from a former try: counted, not written again.
     exists: bool,
-    plain: Vec<u8>,
+    gathered: folder::Part,
     file: Option<Box<dyn DiskFile>>,
     bytes: u64,
-}
-
-/// Names of a range's files.
-struct Names {
-    from: u64,
-    to: u64,
-    last: String,
-    temporary: String,
 }
 
 impl FileSink {
     fn new(config: &Config, context: &Context) -> Result<Self, String> {
         let root = config.root.clone().unwrap_or_else(|| context.data.join("files"));
-        let packer = Packer::new(config.compression, config.level).map_err(|e| e.to_string())?;
+        let encoder = (config.shape, context.node.as_str(), context.fill.clone());
+        let writer = Writer::new(Format::Jsonl, config.compression, config.level, encoder)
+            .map_err(|e| e.to_string())?;
         let by_receive = config.partition_by == PartitionBy::Receive;
-        let folders =
-            Folders::new(Arc::clone(&context.disk), &root, &context.node, by_receive);
+        let tree = Arc::new(DiskTree(Arc::clone(&context.disk)));
+        let folders = Folders::new("file", tree, &root, &context.node, by_receive);
         Ok(Self {
             config: config.clone(),
             disk: Arc::clone(&context.disk),
             root,
             node: context.node.clone(),
             zone: context.zone.clone(),
-            encoder: Encoder::new(config.shape, &context.node, context.fill.clone()),
-            packer,
+            writer,
             folders,
             tried: None,
         })
     }
 
     fn hour(&mut self, fact: &Fact) -> Hour {
-        self.zone.hour(match self.config.partition_by {
-            PartitionBy::Receive => fact.recv_ms,
-            PartitionBy::Event => fact.time_ms,
-        })
-    }
-
-    fn names(&self, from: u64, to: u64) -> Names {
-        let extension = self.config.compression.extension();
-        let last = format!("part-{}-{from:016x}-{to:016x}.{extension}", self.node);
-        Names { from, to, temporary: format!(".{last}.inprogress"), last }
+        self.zone.hour(self.config.partition_by.moment_ms(fact))
     }
 
     /// The place of the event's part in `parts`; made if it is the first of its partition.
@@ -240,11 +175,7 @@ impl FileSink {
         if let Some(at) = parts.iter().position(same) {
             return Ok(at);
         }
-        let folder = self
-            .root
-            .join(format!("project={}", folders::name_of(project)))
-            .join(hour.dt())
-            .join(hour.hour());
+        let folder = self.root.join(project_folder(project)).join(hour.dt()).join(hour.hour());
         self.folders.make(&folder, hour)?;
         let exists = self.folders.holds(&folder, names.from, names.to)?;
         parts.push(Part {
@@ -252,24 +183,11 @@ impl FileSink {
             hour,
             folder,
             exists,
-            plain: Vec::new(),
+            gathered: self.writer.part(),
             file: None,
             bytes: 0,
         });
         Ok(parts.len() - 1)
-    }
-
-    fn write(&mut self, part: &mut Part, names: &Names) -> io::Result<()> {
-        if part.file.is_none() {
-            let path = part.folder.join(&names.temporary);
-            part.file = Some(self.disk.open(&path, Open::Create)?);
-        }
-        let Some(file) = &part.file else { return Ok(()) };
-        let packed = self.packer.pack(&part.plain)?;
-        file.write_at(packed, part.bytes)?;
-        part.bytes += packed.len() as u64;
-        part.plain.clear();
-        Ok(())
     }
 
     /// Encodes the range into temporary files; returns them and the number of events.
@@ -293,9 +211,12 @@ impl FileSink {
             let Some(part) = parts.get_mut(last).filter(|part| !part.exists) else {
                 return Ok(());
             };
-            self.encoder.encode(event, &mut part.plain);
-            part.plain.push(b'\n');
-            if part.plain.len() >= FRAME_BYTES { self.write(part, names) } else { Ok(()) }
+            let Part { gathered, file, bytes, folder, .. } = part;
+            let temporary = &names.temporary;
+            let disk = self.disk.as_ref();
+            self.writer.push(gathered, event, &mut |piece| {
+                append(disk, &folder.join(temporary), file, bytes, piece)
+            })
         });
         if let Some(error) = stop {
             return Err(error);
@@ -307,9 +228,10 @@ impl FileSink {
     /// Makes the files durable under their final names.
     fn publish(&mut self, names: &Names, parts: &mut [Part]) -> Result<(), DeliverError> {
         for part in parts.iter_mut().filter(|part| !part.exists) {
-            if !part.plain.is_empty() {
-                self.write(part, names)?;
-            }
+            let Part { gathered, file, bytes, folder, .. } = part;
+            let (disk, path) = (self.disk.as_ref(), folder.join(&names.temporary));
+            self.writer
+                .finish(gathered, &mut |piece| append(disk, &path, file, bytes, piece))?;
             let Some(file) = part.file.take() else { continue };
             file.sync()?;
             drop(file);
@@ -333,20 +255,35 @@ impl FileSink {
     }
 }
 
+/// Adds a piece to a part's file, which is made with the first.
+fn append(
+    disk: &dyn Disk,
+    path: &Path,
+    file: &mut Option<Box<dyn DiskFile>>,
+    at: &mut u64,
+    piece: &[u8],
+) -> io::Result<()> {
+    if file.is_none() {
+        *file = Some(disk.open(path, Open::Create)?);
+    }
+    if let Some(file) = file {
+        file.write_at(piece, *at)?;
+        *at += piece.len() as u64;
+    }
+    Ok(())
+}
+
 impl Sink for FileSink {
     fn target(&self) -> String {
-        let by = match self.config.partition_by {
-            PartitionBy::Receive => "receive",
-            PartitionBy::Event => "event",
-        };
-        format!("{} by {by} time", self.root.display())
+        format!("{} by {} time", self.root.display(), self.config.partition_by.word())
     }
 
     fn deliver(&mut self, range: &mut Range<'_>) -> Result<Receipt, DeliverError> {
         if self.tried.replace(range.from) == Some(range.from) {
             self.folders.forget();
         }
-        let names = self.names(range.from, range.to);
+        let extension = self.writer.extension();
+        let names = Names::new(&self.node, range.from, range.to, extension, None);
         let mut parts = Vec::new();
         let done = self.fill(range, &names, &mut parts);
         let done = done.and_then(|n| self.publish(&names, &mut parts).map(|()| n));
@@ -366,9 +303,7 @@ impl Sink for FileSink {
 
     fn partition(&mut self, fact: &Fact) -> u64 {
         let hour = self.hour(fact);
-        let day = (i64::from(hour.year) * 12 + i64::from(hour.month)) * 31 + i64::from(hour.day);
-        let hour = (day * 24 + i64::from(hour.hour)).cast_unsigned() & 0xffff_ffff;
-        (u64::from(fact.project) << 32) | hour
+        folder::partition(fact, hour)
     }
 
     fn partitions_max(&self) -> usize {

@@ -9,8 +9,8 @@ const ZSTD_LEVEL: i32 = 1;
 const GZIP_LEVEL: i32 = 4;
 
 impl Compression {
-    /// Ending of the files' names.
-    pub(super) fn extension(self) -> &'static str {
+    /// Ending of the names of JSON lines.
+    pub(super) fn jsonl_extension(self) -> &'static str {
         match self {
             Self::None => "jsonl",
             Self::Gzip => "jsonl.gz",
@@ -56,8 +56,7 @@ impl Packer {
             Kind::None => return Ok(plain),
             Kind::Gzip(level) => {
                 // No name and no time in the header: the same events give the same bytes.
-                let mut gzip =
-                    flate2::GzBuilder::new().mtime(0).write(&mut self.out, *level);
+                let mut gzip = flate2::GzBuilder::new().mtime(0).write(&mut self.out, *level);
                 gzip.write_all(plain)?;
                 gzip.finish()?;
             }

@@ -1,9 +1,10 @@
 //! The folders: made durably, closed with `_SUCCESS-<node>`, deleted by age.
 
-use super::DeliverError;
-use crate::disk::{self, Disk};
+use super::Tree;
+use super::names::{is_leftover, is_ours, range_of};
+use crate::disk::parent;
+use crate::sink::DeliverError;
 use crate::zone::{Hour, Zone};
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,16 +15,13 @@ const KNOWN_MAX: usize = 10_000;
 /// Looks for old folders once in so many ticks (about an hour).
 const EXPIRE_TICKS: u32 = 3600;
 
-/// A project's folder name. Names are checked at the edge; one that is not legal all the same must not become a path.
-pub(super) fn name_of(project: &[u8]) -> Cow<'_, str> {
-    if event::is_name(project) { String::from_utf8_lossy(project) } else { "_unknown".into() }
-}
-
 /// The folders under one root, as one node sees them.
-pub(super) struct Folders {
-    disk: Arc<dyn Disk>,
+pub(crate) struct Folders {
+    tree: Arc<dyn Tree>,
     root: PathBuf,
     node: String,
+    /// The sink's word.
+    sink: &'static str,
     /// By receive time: hours close.
     by_receive: bool,
     made: HashSet<PathBuf>,
@@ -35,11 +33,18 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    pub(super) fn new(disk: Arc<dyn Disk>, root: &Path, node: &str, by_receive: bool) -> Self {
+    pub(crate) fn new(
+        sink: &'static str,
+        tree: Arc<dyn Tree>,
+        root: &Path,
+        node: &str,
+        by_receive: bool,
+    ) -> Self {
         Self {
-            disk,
+            tree,
             root: root.to_path_buf(),
             node: node.to_owned(),
+            sink,
             by_receive,
             made: HashSet::new(),
             looked: HashSet::new(),
@@ -49,13 +54,13 @@ impl Folders {
     }
 
     /// Makes the folder of an hour, durably, once.
-    pub(super) fn make(&mut self, folder: &Path, hour: Hour) -> io::Result<()> {
+    pub(crate) fn make(&mut self, folder: &Path, hour: Hour) -> io::Result<()> {
         if self.made.len() > KNOWN_MAX {
             self.made.clear();
             self.looked.clear();
         }
         if !self.made.contains(folder) {
-            disk::create_dirs(self.disk.as_ref(), &self.root, folder)?;
+            self.tree.make(&self.root, folder)?;
             self.made.insert(folder.to_path_buf());
         }
         if let Some(open) = &mut self.open {
@@ -64,11 +69,11 @@ impl Folders {
         Ok(())
     }
 
-    /// Whether the folder holds this very range already, under whatever extension.
+    /// Whether the folder holds this very range already, under whatever extension. Removes what tries of this node left unfinished.
     ///
     /// # Errors
     /// `Stop` if it holds a range that overlaps this one and is not the same: two lives of one journal wrote there.
-    pub(super) fn holds(
+    pub(crate) fn holds(
         &mut self,
         folder: &Path,
         from: u64,
@@ -88,16 +93,21 @@ impl Folders {
 
     fn look(&self, folder: &Path, from: u64, to: u64) -> Result<bool, DeliverError> {
         let mut same = false;
-        for item in self.disk.list(folder)? {
+        for item in self.tree.list(folder)? {
+            if is_leftover(&item.name, &self.node) {
+                self.tree.remove(&folder.join(&item.name))?;
+                continue;
+            }
             let Some((first, end)) = range_of(&item.name, &self.node) else { continue };
             if (first, end) == (from, to) {
                 same = true;
             } else if first < to && from < end {
                 return Err(DeliverError::Stop(format!(
                     "{}/{} overlaps the range [{from:x},{to:x}) that is to be written: the state file is older than the files; \
-                     restore the right one, or move this node's files away and run `tusk migrate --reset file`",
+                     restore the right one, or move this node's files away and run `tusk migrate --reset {}`",
                     folder.display(),
-                    item.name
+                    item.name,
+                    self.sink
                 )));
             }
         }
@@ -105,7 +115,7 @@ impl Folders {
     }
 
     /// A range is offered again: what its first try left has to be looked at.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.made.clear();
         self.looked.clear();
     }
@@ -115,7 +125,7 @@ impl Folders {
     }
 
     /// Writes `_SUCCESS-<node>` into hours that ended before `closed_ms`, and into their day after its last hour.
-    pub(super) fn close(&mut self, zone: &Zone, closed_ms: i64) -> io::Result<()> {
+    pub(crate) fn close(&mut self, zone: &Zone, closed_ms: i64) -> io::Result<()> {
         if !self.by_receive {
             return Ok(());
         }
@@ -132,7 +142,7 @@ impl Folders {
             self.mark(&folder)?;
             if let Some(open) = &mut self.open {
                 if !is_day {
-                    let day = disk::parent(&folder).to_path_buf();
+                    let day = parent(&folder).to_path_buf();
                     open.insert((Hour { hour: 23, ..hour }, true, day));
                 }
                 open.remove(&(hour, is_day, folder));
@@ -140,13 +150,14 @@ impl Folders {
         }
     }
 
+    /// Marks an hour or a day as closed. What a try left there that was given up, and came through all the same, goes now.
     fn mark(&self, folder: &Path) -> io::Result<()> {
-        let path = folder.join(self.success());
-        if self.disk.size(&path)?.is_none() && self.disk.size(folder)?.is_some() {
-            self.disk.open(&path, disk::Open::Create)?.sync()?;
-            self.disk.sync_dir(folder)?;
+        for item in self.tree.list(folder)? {
+            if is_leftover(&item.name, &self.node) {
+                self.tree.remove(&folder.join(&item.name))?;
+            }
         }
-        Ok(())
+        self.tree.mark(folder, &self.success())
     }
 
     /// Hours and days with files of ours and without our mark: what a former life left open.
@@ -154,7 +165,7 @@ impl Folders {
         let success = self.success();
         let mut open = BTreeSet::new();
         for (day_name, day) in self.days()? {
-            let items = self.disk.list(&day)?;
+            let items = self.tree.list(&day)?;
             if items.iter().any(|item| item.name == success) {
                 continue;
             }
@@ -162,7 +173,7 @@ impl Folders {
             for item in items.iter().filter(|item| item.dir) {
                 let Some(hour) = Hour::parse(&day_name, &item.name) else { continue };
                 let folder = day.join(&item.name);
-                let files = self.disk.list(&folder)?;
+                let files = self.tree.list(&folder)?;
                 if !files.iter().any(|file| range_of(&file.name, &self.node).is_some()) {
                     continue;
                 }
@@ -180,12 +191,12 @@ impl Folders {
 
     fn days(&self) -> io::Result<Vec<(String, PathBuf)>> {
         let mut days = Vec::new();
-        for project in self.disk.list(&self.root)? {
+        for project in self.tree.list(&self.root)? {
             if !project.dir || !project.name.starts_with("project=") {
                 continue;
             }
             let folder = self.root.join(&project.name);
-            for day in self.disk.list(&folder)? {
+            for day in self.tree.list(&folder)? {
                 if day.dir && day.name.starts_with("dt=") {
                     days.push((day.name.clone(), folder.join(&day.name)));
                 }
@@ -195,7 +206,7 @@ impl Folders {
     }
 
     /// Deletes days before that of `oldest`: files named as ours (of any node) and folders that are empty then. Anything else stays.
-    pub(super) fn expire(&mut self, oldest: Hour) -> io::Result<()> {
+    pub(crate) fn expire(&mut self, oldest: Hour) -> io::Result<()> {
         self.ticks += 1;
         if self.ticks % EXPIRE_TICKS != 1 {
             return Ok(());
@@ -206,16 +217,16 @@ impl Folders {
             if Hour::parse(&name, "hour=00").is_none() || name >= keep {
                 continue;
             }
-            for item in self.disk.list(&day)? {
+            for item in self.tree.list(&day)? {
                 let path = day.join(&item.name);
                 if item.dir && item.name.starts_with("hour=") {
                     self.empty(&path)?;
                 } else if is_ours(&item.name) {
-                    self.disk.remove(&path)?;
+                    self.tree.remove(&path)?;
                 }
             }
-            if self.disk.list(&day)?.is_empty() {
-                self.disk.remove_dir(&day)?;
+            if self.tree.list(&day)?.is_empty() {
+                self.tree.remove_dir(&day)?;
             }
             self.forget();
         }
@@ -223,26 +234,13 @@ impl Folders {
     }
 
     fn empty(&self, folder: &Path) -> io::Result<()> {
-        let items = self.disk.list(folder)?;
+        let items = self.tree.list(folder)?;
         for item in items.iter().filter(|item| is_ours(&item.name)) {
-            self.disk.remove(&folder.join(&item.name))?;
+            self.tree.remove(&folder.join(&item.name))?;
         }
         if items.iter().all(|item| is_ours(&item.name)) {
-            self.disk.remove_dir(folder)?;
+            self.tree.remove_dir(folder)?;
         }
         Ok(())
     }
-}
-
-fn is_ours(name: &str) -> bool {
-    name.starts_with("part-") || name.starts_with(".part-") || name.starts_with("_SUCCESS-")
-}
-
-/// The range in a final name `part-<node>-<from>-<to>.…` of this node.
-pub(crate) fn range_of(name: &str, node: &str) -> Option<(u64, u64)> {
-    let rest = name.strip_prefix("part-")?.strip_prefix(node)?.strip_prefix('-')?;
-    let (range, _) = rest.split_once('.')?;
-    let (from, to) = range.split_once('-')?;
-    let hex = |text: &str| (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
-    Some((hex(from)?, hex(to)?))
 }

@@ -1,8 +1,7 @@
 //! Reading the files back: every identity that should be there, once, and no other.
 
-use super::Compression;
-use super::folders::range_of;
-use crate::disk::{Disk, Open};
+use super::names::range_of;
+use super::{Compression, Content, Tree};
 use crate::facts::decide::Origin;
 use crate::facts::{Fact, FactsReader, flag};
 use crate::journal::{Read, Reader};
@@ -17,14 +16,15 @@ use std::sync::Arc;
 type Identity = (u64, u32);
 
 /// Compares the files under `root` with the facts, range by range, so that memory is bounded by one range.
-pub(super) fn audit(
+pub(crate) fn audit(
     context: &AuditContext,
+    tree: &dyn Tree,
     root: &Path,
     shape: Shape,
 ) -> Result<Audit, String> {
     let say = |error: &dyn std::fmt::Display| error.to_string();
     let mut ranges: BTreeMap<(u64, u64), Vec<PathBuf>> = BTreeMap::new();
-    find(context.disk.as_ref(), root, &context.node, &mut ranges).map_err(|e| say(&e))?;
+    find(tree, root, &context.node, &mut ranges).map_err(|e| say(&e))?;
     let mut audit = Audit {
         sink: context.name.clone(),
         from_lsn: context.segments.start_lsn().min(context.state.done),
@@ -48,7 +48,7 @@ pub(super) fn audit(
         let mut found = Vec::new();
         for file in files {
             audit.files += 1;
-            identities(context.disk.as_ref(), file, shape, &mut found)
+            identities(tree, file, shape, &mut found)
                 .map_err(|error| format!("{}: {error}", file.display()))?;
         }
         if shape == Shape::Bare {
@@ -161,16 +161,16 @@ fn origin_of(journal: &mut Reader, fact: &Fact, to: u64) -> Result<Option<Origin
 }
 
 fn find(
-    disk: &dyn Disk,
+    tree: &dyn Tree,
     folder: &Path,
     node: &str,
     ranges: &mut BTreeMap<(u64, u64), Vec<PathBuf>>,
 ) -> io::Result<()> {
-    for item in disk.list(folder)? {
+    for item in tree.list(folder)? {
         let path = folder.join(&item.name);
         let ours = ["project=", "dt=", "hour="].iter().any(|p| item.name.starts_with(p));
         if item.dir && ours {
-            find(disk, &path, node, ranges)?;
+            find(tree, &path, node, ranges)?;
         } else if let Some(range) = range_of(&item.name, node) {
             ranges.entry(range).or_default().push(path);
         }
@@ -180,12 +180,12 @@ fn find(
 
 /// Identities of the lines of a file; of shape bare one (0, 0) a line.
 fn identities(
-    disk: &dyn Disk,
+    tree: &dyn Tree,
     path: &Path,
     shape: Shape,
     out: &mut Vec<Identity>,
 ) -> io::Result<()> {
-    let mut lines = lines(disk, path)?;
+    let mut lines = lines(tree, path)?;
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -214,10 +214,10 @@ fn identity(line: &[u8], mark: &[u8], lsn: &[u8], index: &[u8]) -> io::Result<Id
 }
 
 /// The lines of a file, whatever its packing.
-fn lines(disk: &dyn Disk, path: &Path) -> io::Result<Box<dyn BufRead>> {
-    let file = DiskReader { file: disk.open(path, Open::Read)?, at: 0 };
+fn lines(tree: &dyn Tree, path: &Path) -> io::Result<Box<dyn BufRead>> {
+    let file = ContentReader { file: tree.open(path)?, at: 0 };
     let name = path.to_string_lossy();
-    let by = |compression: Compression| name.ends_with(compression.extension());
+    let by = |compression: Compression| name.ends_with(compression.jsonl_extension());
     Ok(if by(Compression::Zstd) {
         Box::new(BufReader::with_capacity(1 << 18, zstd::stream::read::Decoder::new(file)?))
     } else if by(Compression::Gzip) {
@@ -227,12 +227,12 @@ fn lines(disk: &dyn Disk, path: &Path) -> io::Result<Box<dyn BufRead>> {
     })
 }
 
-struct DiskReader {
-    file: Box<dyn crate::disk::DiskFile>,
+struct ContentReader {
+    file: Box<dyn Content>,
     at: u64,
 }
 
-impl io::Read for DiskReader {
+impl io::Read for ContentReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.file.read_at(buf, self.at)?;
         self.at += n as u64;
