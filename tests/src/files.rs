@@ -25,8 +25,14 @@ pub fn list(root: &Path) -> Vec<PathBuf> {
 }
 
 fn is_data(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    [".jsonl", ".jsonl.gz", ".jsonl.zst"].iter().any(|end| name.ends_with(end))
+    is_data_name(path.file_name().and_then(|name| name.to_str()).unwrap_or_default())
+}
+
+/// Whether a finished file of JSON lines has such a name.
+#[must_use]
+pub fn is_data_name(name: &str) -> bool {
+    let visible = !name.starts_with('.');
+    visible && [".jsonl", ".jsonl.gz", ".jsonl.zst"].iter().any(|end| name.ends_with(end))
 }
 
 /// The lines of one file, unpacked.
@@ -37,8 +43,18 @@ fn is_data(path: &Path) -> bool {
 #[must_use]
 pub fn read(path: &Path) -> Vec<String> {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    unpack(&path.display().to_string(), bytes)
+}
+
+/// The lines in the bytes of a file of that name.
+///
+/// # Panics
+/// As [`read`].
+#[track_caller]
+#[must_use]
+pub fn unpack(name: &str, bytes: Vec<u8>) -> Vec<String> {
     let mut text = String::new();
-    match path.extension().and_then(|end| end.to_str()) {
+    match Path::new(name).extension().and_then(|end| end.to_str()) {
         Some("gz") => {
             flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
         }
@@ -47,7 +63,7 @@ pub fn read(path: &Path) -> Vec<String> {
         }
         _ => text = String::from_utf8(bytes).unwrap(),
     }
-    assert!(text.is_empty() || text.ends_with('\n'), "{} ends in mid-line", path.display());
+    assert!(text.is_empty() || text.ends_with('\n'), "{name} ends in mid-line");
     text.lines().map(str::to_owned).collect()
 }
 

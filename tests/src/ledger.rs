@@ -30,6 +30,19 @@ impl Ledger {
         }
     }
 
+    /// Whether all that was kept is at the sink of that name and the books are closed.
+    #[must_use]
+    pub fn settled_at(&self, sink: &str) -> bool {
+        let Some(Json::List(sinks)) = self.0.at("/sinks") else { return false };
+        let Some(at) = sinks.iter().position(|one| one.text("/name") == Some(sink)) else {
+            return false;
+        };
+        let count = |path: &str| self.count(&format!("/sinks/{at}{path}"));
+        self.gaps().is_empty()
+            && self.count("/kept") + self.count("/redriven") == count("/sums/delivered")
+            && count("/waiting") == 0
+    }
+
     /// Whether all that was kept is at the file sink (the first sink) and the books are closed.
     #[must_use]
     pub fn settled(&self) -> bool {

@@ -43,12 +43,19 @@ impl Tusk {
     /// Starts the shipper and does not wait.
     #[must_use]
     pub fn spawn(dir: &Dir, toml: &str) -> Self {
+        Self::spawn_with(dir, toml, &[])
+    }
+
+    /// The same, with more environment variables.
+    #[must_use]
+    pub fn spawn_with(dir: &Dir, toml: &str, environment: &[(&str, &str)]) -> Self {
         let data = dir.join("data");
         fs::create_dir_all(&data).unwrap();
         let port = crate::free_port();
         let config = dir.write("tusk.toml", self::config(dir, port, toml));
         let mut command = Command::new(crate::tusk_path());
         command.arg("run").arg("--config").arg(&config);
+        command.envs(environment.iter().copied());
         let process = Process::start(&mut command, &dir.join("tusk.log"));
         let console = std::net::SocketAddr::from(([127, 0, 0, 1], port));
         Self { process, data, config, console }

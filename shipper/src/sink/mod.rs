@@ -43,7 +43,7 @@ macro_rules! sinks {
     };
 }
 
-sinks! { file }
+sinks! { file, hdfs }
 
 /// What the loop needs to know of any sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,6 +169,13 @@ pub trait Sink: Send {
     /// Partitions of one range at most.
     fn partitions_max(&self) -> usize {
         usize::MAX
+    }
+
+    /// How old, ms, a range of so many journal bytes may grow before it is closed, where that is not `range_age_ms_max`: what keeps
+    /// files from being small.
+    fn age_ms_max(&self, bytes: u64) -> Option<u64> {
+        let _ = bytes;
+        None
     }
 
     /// Called about each second between deliveries, for what depends on time alone. `closed_ms`: everything received before is

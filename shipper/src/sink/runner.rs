@@ -321,7 +321,9 @@ impl Runner {
             return Ok(Some(1000));
         }
         let age = self.cut.since_ms.map_or(0, |since| (now_ms - since).max(0)).cast_unsigned();
+        let bytes = self.cut.end - self.state.done;
         let age_max = self.parts.common.range_age_ms_max;
+        let age_max = self.sink.age_ms_max(bytes).unwrap_or(age_max);
         if self.cut.full || drain || age >= age_max {
             return Ok(None);
         }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::http::{Answer, Connection, escape};
-use crate::{Dir, Process, Signal, free_port};
+use crate::{Dir, Process, Signal, files, free_port};
 
 /// How long a start may take: a format and two Java processes on a busy machine.
 const START_LIMIT_S: u64 = 90;
@@ -183,6 +183,18 @@ impl Hdfs {
         let answer = self.ask("GET", path, "op=OPEN", b"");
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         answer.body
+    }
+
+    /// Every line of every finished file of JSON lines below `root`.
+    ///
+    /// # Panics
+    /// If one cannot be read.
+    #[track_caller]
+    #[must_use]
+    pub fn lines(&self, root: &str) -> Vec<String> {
+        let name = |entry: &Entry| entry.path.rsplit('/').next().unwrap_or_default().to_owned();
+        let files = self.list(root).into_iter().filter(|entry| files::is_data_name(&name(entry)));
+        files.flat_map(|entry| files::unpack(&entry.path, self.read(&entry.path))).collect()
     }
 
     /// Writes a file, replacing another.

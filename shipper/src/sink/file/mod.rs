@@ -1,7 +1,7 @@
 //! The file sink: JSON lines in folders by project, day and hour, on the local file system.
 
 use super::folder::{
-    self, DiskTree, Folders, Format, Names, PARTITIONS_MAX, PartitionBy, Writer, audit,
+    self, DiskTree, Folders, Format, Names, PARTITIONS_MAX, Writer, audit,
     project_folder,
 };
 use super::{
@@ -18,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use super::folder::Compression;
+pub use super::folder::{Compression, PartitionBy};
 
 /// `[sink.file]` of `tusk.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,9 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Read at once; each read of a distant file costs two round trips.
+const READ_BYTES: usize = 1 << 20;
+
 type Identity = (u64, u32);
 
 /// Compares the files under `root` with the facts, range by range, so that memory is bounded by one range.
@@ -219,11 +222,11 @@ fn lines(tree: &dyn Tree, path: &Path) -> io::Result<Box<dyn BufRead>> {
     let name = path.to_string_lossy();
     let by = |compression: Compression| name.ends_with(compression.jsonl_extension());
     Ok(if by(Compression::Zstd) {
-        Box::new(BufReader::with_capacity(1 << 18, zstd::stream::read::Decoder::new(file)?))
+        Box::new(BufReader::with_capacity(READ_BYTES, zstd::stream::read::Decoder::new(file)?))
     } else if by(Compression::Gzip) {
-        Box::new(BufReader::with_capacity(1 << 18, flate2::read::MultiGzDecoder::new(file)))
+        Box::new(BufReader::with_capacity(READ_BYTES, flate2::read::MultiGzDecoder::new(file)))
     } else {
-        Box::new(BufReader::with_capacity(1 << 18, file))
+        Box::new(BufReader::with_capacity(READ_BYTES, file))
     })
 }
 
@@ -234,6 +237,9 @@ struct ContentReader {
 
 impl io::Read for ContentReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.at >= self.file.bytes() {
+            return Ok(0);
+        }
         let n = self.file.read_at(buf, self.at)?;
         self.at += n as u64;
         Ok(n)
