@@ -177,7 +177,7 @@ fn unchunk(wire: &[u8]) -> Result<Vec<u8>, HttpError> {
 
 /// Writes `request` to `out` (overwritten) as HTTP/1.1 text of at most `limit` bytes. `Content-Length` is the length the body had
 /// on the wire, so that a reader sees what is missing.
-pub(crate) fn write(request: &Request<'_>, limit: usize, out: &mut Vec<u8>) {
+pub fn write(request: &Request<'_>, limit: usize, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(match request.method {
         Method::Get => b"GET ",

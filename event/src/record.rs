@@ -54,6 +54,9 @@ pub mod tag {
     pub const ORIGIN: u16 = 6;
     /// Of a discard: identities given up, `| lsn u64 | index u32 | zero u32 |` each.
     pub const IDENTITIES: u16 = 7;
+    /// Of a record that was read from a file instead of a request: where it stood there and when it was logged. The bytes are the
+    /// shipper's (`docs/journal-format.md`, "Imported lines").
+    pub const IMPORT: u16 = 8;
 }
 
 /// Ids of META fields. Add, never reuse.
@@ -267,6 +270,8 @@ pub struct Record<'a> {
     codes: &'a [u8],
     /// The raw request, if kept; empty otherwise.
     pub raw: &'a [u8],
+    /// The IMPORT section of a line that was read from a file; empty for a request.
+    pub import: &'a [u8],
 }
 
 impl<'a> Record<'a> {
@@ -282,6 +287,7 @@ impl<'a> Record<'a> {
                 tag::BYTES => record.bytes = bytes,
                 tag::CODES => record.codes = bytes,
                 tag::RAW => record.raw = bytes,
+                tag::IMPORT => record.import = bytes,
                 _ => {}
             }
         }

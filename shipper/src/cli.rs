@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Tail(Tail),
     /// Read one raw HTTP request from stdin and print what would be stored, one JSON line per event
     Decode(Decode),
+    /// Import files: lines that server SDKs logged, or nginx access logs with $request_body; a second time adds nothing
+    Import(Import),
     /// Show the sums: received = kept + rejected + sealed, and where the kept ones are
     Ledger(Ledger),
     /// List, show, offer again or give up rejected events
@@ -142,6 +144,48 @@ pub(crate) struct Decode {
     /// Who sent it
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(crate) client_ip: IpAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Files, plain, gzip or zstd; - is stdin
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the lines are
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    pub(crate) format: FormatArg,
+    /// The log_format of that nginx, the whole directive or its text, where the usual ones do not fit
+    #[arg(long, value_name = "TEXT", conflicts_with = "format")]
+    pub(crate) log_format: Option<String>,
+    /// Project of events that name none
+    #[arg(long, value_name = "NAME")]
+    pub(crate) project: Option<String>,
+    /// Take old times as they are, whether project and event say time_free or not
+    #[arg(long)]
+    pub(crate) time_free: bool,
+    /// Ask logged requests for no token
+    #[arg(long)]
+    pub(crate) any_token: bool,
+    /// Import once more what was imported before; the same WORD a second time adds nothing
+    #[arg(long, value_name = "WORD")]
+    pub(crate) again: Option<String>,
+    /// Check only: store nothing, ask no daemon
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// One JSON object per file instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// Told by the first lines
+    Auto,
+    /// An event a line
+    Json,
+    /// An nginx access log with $request_body
+    Nginx,
 }
 
 #[derive(Debug, Args)]

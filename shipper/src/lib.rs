@@ -15,6 +15,7 @@ pub mod disk;
 pub mod engine;
 pub mod facts;
 pub mod fill;
+pub mod import;
 pub mod journal;
 pub mod ledger;
 pub mod olap;

@@ -3,6 +3,7 @@
 use crate::facts::decide::Origin;
 use crate::facts::opened::OpenedReader;
 use crate::facts::{Fact, FactsFiles, FactsReader, flag};
+use crate::import::mark::Line;
 use crate::journal::layout::Header;
 use crate::journal::{JournalError, Read, Reader, Segments};
 use event::record::{CodeRef, Entry, Kind, Record};
@@ -15,7 +16,7 @@ pub struct EventView<'a> {
     pub lsn: u64,
     /// … and index there.
     pub index: u32,
-    /// Arrival, ms; a re-driven event keeps that of its first arrival.
+    /// Arrival, ms; a re-driven event keeps that of its first arrival, an imported one that of its log line.
     pub recv_ms: i64,
     /// What was decided.
     pub fact: &'a Fact,
@@ -247,7 +248,10 @@ fn show(
     {
         return Ok(());
     }
+    // An imported line arrived when it was logged; its record, and with it its folder, is of today.
     let record = Record::parse(payload).unwrap_or_default();
+    let logged_ms = Line::read(record.import).filter(|line| line.logged_ns > 0);
+    let logged_ms = logged_ms.map(|line| (line.logged_ns / 1_000_000).cast_signed());
     // In the order of their events; those of the request come last.
     let mut codes: Vec<CodeRef<'_>> = record.codes().collect();
     codes.sort_by_key(|code| code.index);
@@ -275,7 +279,7 @@ fn show(
                 let recv_ms = (origin.recv_ns / 1_000_000).cast_signed();
                 (origin.lsn, origin.index_of(fact.index), recv_ms)
             }
-            None => (fact.lsn, fact.index, fact.recv_ms),
+            None => (fact.lsn, fact.index, logged_ms.unwrap_or(fact.recv_ms)),
         };
         let view = EventView {
             lsn,

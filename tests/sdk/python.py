@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Drives the Python SDK (PyPI SensorsAnalyticsSDK): python.py BASE_URL OUT_DIR CASE[,CASE...]
 
-Cases: default, default_free, batch, async, debug_write, debug_dry. Each case sends to the project named after it; every JSON
+Cases: default, default_free, batch, async, debug_write, debug_dry, logging, concurrent. Each case sends to the project named after it; every JSON
 text the SDK hands to its consumer goes to OUT_DIR/<project>.jsonl, one a line.
 """
 import contextlib
@@ -27,11 +27,18 @@ def logged(consumer, project):
     return consumer
 
 
+def log_of(url):
+    return os.path.join(OUT, url.rsplit("=", 1)[1] + ".log")
+
+
 CONSUMERS = {
     "default": lambda url: sdk.DefaultConsumer(url),
     "default_free": lambda url: sdk.DefaultConsumer(url, request_timeout=20),
     "batch": lambda url: sdk.BatchConsumer(url, max_size=7),
     "async": lambda url: sdk.AsyncBatchConsumer(url, flush_max_time=1, flush_size=10),
+    # These write files, OUT/<project>.log…, instead of sending.
+    "logging": lambda url: sdk.LoggingConsumer(log_of(url)),
+    "concurrent": lambda url: sdk.ConcurrentLoggingConsumer(log_of(url)),
     "debug_write": lambda url: sdk.DebugConsumer(url, True),
     "debug_dry": lambda url: sdk.DebugConsumer(url, False),
 }

@@ -122,6 +122,7 @@ impl Builder {
             bytes: &self.bytes,
             codes: &self.codes,
             raw: &[],
+            import: &[],
         }
     }
 

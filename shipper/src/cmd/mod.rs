@@ -2,6 +2,7 @@
 
 mod check;
 mod decode;
+mod import;
 mod keys;
 mod ledger;
 mod quarantine;
@@ -32,6 +33,7 @@ pub(crate) fn main(cli: Cli) -> Result<ExitCode, Fail> {
         Command::Check(arguments) => check::run(common, &arguments),
         Command::Tail(arguments) => tail::run(common, &arguments),
         Command::Decode(arguments) => decode::run(common, &arguments),
+        Command::Import(arguments) => import::run(common, &arguments),
         Command::Ledger(arguments) => ledger::run(common, &arguments),
         Command::Quarantine(verb) => quarantine::run(common, verb),
         Command::Keys(Keys::New(arguments)) => keys::run(common, &arguments),

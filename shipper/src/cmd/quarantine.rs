@@ -156,6 +156,14 @@ fn show(items: &[Item], lang: Lang) -> String {
             let text = pick(lang, format!("  目标 {sink} 拒收"), format!("  refused by {sink}"));
             let _ = writeln!(out, "{}", paint.tone(Tone::Bad, &text));
         }
+        if !item.place.is_empty() {
+            let place = shown(&item.place);
+            let _ = writeln!(
+                out,
+                "{}",
+                pick(lang, format!("  文件 {place}"), format!("  from {place}"))
+            );
+        }
         for code in &item.codes {
             out.push_str(&layout.message(code, "", Tone::Bad));
         }

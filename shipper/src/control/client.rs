@@ -14,13 +14,13 @@ use crate::Fail;
 /// One question to the running daemon.
 #[derive(Debug)]
 pub(crate) struct Client {
-    stream: BufReader<UnixStream>,
+    pub(super) stream: BufReader<UnixStream>,
 }
 
 /// What comes back, by the member that is there.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Line {
+pub(super) enum Line {
     Ok(Box<RawValue>),
     Error(String),
     Event(Box<RawValue>),
@@ -78,7 +78,7 @@ impl Client {
         })
     }
 
-    fn line(&mut self, socket: &Path) -> Result<Option<Line>, Fail> {
+    pub(super) fn line(&mut self, socket: &Path) -> Result<Option<Line>, Fail> {
         let mut line = String::new();
         match self.stream.read_line(&mut line) {
             Ok(0) => Ok(None),
@@ -109,6 +109,6 @@ pub(crate) fn connect(socket: &Path) -> Result<UnixStream, Fail> {
     })
 }
 
-fn broken(socket: &Path, error: &io::Error) -> Fail {
+pub(super) fn broken(socket: &Path, error: &io::Error) -> Fail {
     Fail::new(format!("{}: the daemon went away while answering: {error}", socket.display()))
 }

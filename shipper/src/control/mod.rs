@@ -10,6 +10,7 @@
 //! ```
 
 pub(crate) mod client;
+mod import;
 mod server;
 
 use std::os::fd::AsRawFd;
@@ -17,10 +18,12 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
+use shipper::import::Options;
 use shipper::quarantine::Filter;
 use shipper::tap::TapEvent;
 
 pub(crate) use client::Client;
+pub(crate) use import::{Next, import};
 pub(crate) use server::Server;
 
 /// Longest request line, bytes.
@@ -68,6 +71,13 @@ pub(crate) enum Request {
         filter: Filter,
         /// At most this many.
         limit: usize,
+    },
+    /// Import the lines of one file. The daemon answers `{"ok":null}` for each block it wants, a block is
+    /// `| length u32 | what u8 | bytes |` with `what` 0 the last block, 1 another one follows, 2 no more; `{"event":report}` in between
+    /// tells how far it is, and the report of all comes after the end.
+    Import {
+        /// How.
+        options: Options,
     },
     /// Give up.
     QuarantineDiscard {

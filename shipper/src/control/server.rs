@@ -134,6 +134,10 @@ fn serve(mut stream: UnixStream, engine: &Engine, stop: &AtomicBool) -> io::Resu
             tracing::info!(?filter, limit, "quarantine redrive asked for");
             result(&mut stream, engine.quarantine().redrive(&filter, limit))
         }
+        Request::Import { options } => {
+            tracing::info!(file = options.name, "import asked for");
+            result(&mut stream.try_clone()?, super::import::serve(stream, engine, &options, stop))
+        }
         Request::QuarantineDiscard { filter, limit } => {
             tracing::info!(?filter, limit, "quarantine discard asked for");
             result(&mut stream, engine.quarantine().discard(&filter, limit))
@@ -192,7 +196,11 @@ fn gone(stream: &mut UnixStream) -> bool {
     }
 }
 
-fn answer<T: Serialize>(stream: &mut UnixStream, member: &str, value: &T) -> io::Result<()> {
+pub(super) fn answer<T: Serialize>(
+    stream: &mut UnixStream,
+    member: &str,
+    value: &T,
+) -> io::Result<()> {
     let mut line = format!("{{\"{member}\":").into_bytes();
     serde_json::to_writer(&mut line, value)?;
     line.extend_from_slice(b"}\n");

@@ -1,6 +1,7 @@
 //! Ring → journal → release: the one thread that empties the ring.
 
 use super::shared::Shared;
+use crate::import::mark::Mark;
 use crate::journal::{Appended, Journal, JournalError, NewRecord};
 use crossbeam_channel::{Receiver, Sender};
 use shm_ring::{Batch, Consumer};
@@ -19,18 +20,25 @@ const SLEEP_MS: u64 = 100;
 /// How often segments nobody needs are looked for.
 const RECLAIM_MS: u64 = 1000;
 
-/// A record of the shipper's own (re-drive, discard).
+/// Journal that a start may have to read again for the sake of imports.
+const IMPORT_SCAN_BYTES: u64 = 16 << 20;
+
+/// A record of the shipper's own (re-drive, discard, imported line).
 #[derive(Clone, Debug)]
 pub(crate) struct OwnRecord {
     pub(crate) kind: event::record::Kind,
     pub(crate) kept: u16,
     pub(crate) rejected: u16,
     pub(crate) payload: Vec<u8>,
+    /// Of an imported line: how far its file is with it.
+    pub(crate) mark: Option<Mark>,
 }
 
 /// Asks the drain to append records durably.
 pub(crate) struct Append {
     pub(crate) records: Vec<OwnRecord>,
+    /// How far a file is with them, lines that hold nothing included.
+    pub(crate) note: Option<Mark>,
     /// Gets the durable lsn, or a sentence.
     pub(crate) reply: Sender<Result<u64, String>>,
 }
@@ -50,6 +58,7 @@ pub(super) struct Drain {
     /// When the oldest uncommitted record was appended.
     since: Option<Instant>,
     reclaimed: Instant,
+    saved: Instant,
     opened: Instant,
     retry_at: Option<Instant>,
 }
@@ -73,6 +82,7 @@ impl Drain {
             release: BTreeMap::new(),
             since: None,
             reclaimed: now,
+            saved: now,
             opened: now.checked_sub(Duration::from_secs(10)).unwrap_or(now),
             retry_at: None,
         }
@@ -248,6 +258,7 @@ impl Drain {
             Ok(_) => {
                 self.shared.note_fsync(started.elapsed(), &self.journal);
                 self.since = None;
+                self.save_imports();
                 if self.taken == self.batch.len() || self.retry_at.is_none() {
                     self.shared.at_cap.store(false, Ordering::Relaxed);
                     self.shared.set_problem("journal", None);
@@ -305,6 +316,7 @@ impl Drain {
             return;
         }
         self.reclaimed = Instant::now();
+        self.save_imports();
         let floor = self.shared.floor();
         match self.journal.reclaim(floor, super::now_ms().cast_unsigned()) {
             Ok(start) => {
@@ -327,6 +339,24 @@ impl Drain {
         self.shared.note_journal(&self.journal, floor);
     }
 
+    /// Writes down, about each second, how far imports are; only while all they noted is durable.
+    fn save_imports(&mut self) {
+        if self.journal.uncommitted_bytes() > 0
+            || self.saved.elapsed() < Duration::from_millis(RECLAIM_MS)
+        {
+            return;
+        }
+        let durable = self.journal.segments().durable().get();
+        let mut imports = self.shared.imports();
+        if imports.wants_saving(durable, IMPORT_SCAN_BYTES) {
+            self.saved = Instant::now();
+            if let Err(error) = imports.save(durable) {
+                drop(imports);
+                self.shared.warn("imports", &error.to_string());
+            }
+        }
+    }
+
     fn answer_appends(&mut self) {
         while let Ok(append) = self.appends.try_recv() {
             let now_ns = super::now_ns();
@@ -346,6 +376,13 @@ impl Drain {
                 if done.is_err() {
                     break;
                 }
+                // Noted before it is durable: the register is saved only when all that is noted is.
+                if let Some(mark) = record.mark {
+                    self.shared.imports().note(mark);
+                }
+            }
+            if let (Ok(()), Some(mark)) = (&done, append.note) {
+                self.shared.imports().note(mark);
             }
             let committed = done.and_then(|()| self.journal.commit(now_ns));
             if let Err(error) = &committed {

@@ -11,15 +11,16 @@ mod watch;
 
 pub use config::EngineConfig;
 pub(crate) use drain::{Append, OwnRecord};
+pub(crate) use shared::Shared;
 pub(crate) use watch::tap_event;
 
+use crate::import::Importer;
 use crate::ledger::{Audit, Ledger, Since};
 use crate::quarantine::Quarantine;
 use crate::sealed::Settings;
 use crate::status::Status;
 use crate::tap::TapEvent;
 use crossbeam_channel::Receiver;
-use shared::Shared;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -64,6 +65,7 @@ pub struct StopReport {
 pub struct Engine {
     shared: Arc<Shared>,
     quarantine: Quarantine,
+    importer: Importer,
     opens_with: Settings,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Its flock makes this the one tusk of the data folder.
@@ -125,6 +127,11 @@ impl Engine {
     /// The quarantine's doors.
     pub fn quarantine(&self) -> Quarantine {
         self.quarantine.clone()
+    }
+
+    /// The door for lines of files.
+    pub fn importer(&self) -> Importer {
+        self.importer.clone()
     }
 
     /// Appends Prometheus text.

@@ -3,6 +3,7 @@
 use super::EngineConfig;
 use crate::disk::{self, Disk};
 use crate::facts::FactsFiles;
+use crate::import::register::Register;
 use crate::journal::{Journal, Read, Reader, Segments};
 use crate::sink::runner;
 use crate::status::{JournalStatus, RingStatus};
@@ -19,7 +20,7 @@ const DAMAGED_MAX: usize = 100;
 
 /// Shared by all threads of one engine.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     pub(super) config: EngineConfig,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) journal_dir: PathBuf,
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     /// The journal's cap, resolved.
     pub(super) journal_bytes_max: u64,
     looks: Mutex<Looks>,
+    imports: Mutex<Register>,
 }
 
 /// What one thread writes and a snapshot reads.
@@ -70,6 +72,7 @@ pub(super) struct Parts {
     pub(super) facts: Arc<FactsFiles>,
     pub(super) torn_tails: u64,
     pub(super) journal_bytes_max: u64,
+    pub(super) imports: Register,
 }
 
 impl Shared {
@@ -101,6 +104,7 @@ impl Shared {
             torn_tails: parts.torn_tails,
             journal_bytes_max: parts.journal_bytes_max,
             looks: Mutex::new(Looks { damaged, ..Looks::default() }),
+            imports: Mutex::new(parts.imports),
         })
     }
 
@@ -131,7 +135,29 @@ impl Shared {
         let floors = sinks.iter().map(|sink| sink.floor(decided));
         // An engine without sinks yet needs everything.
         let sinks = floors.min().unwrap_or(0);
-        sinks.min(decided).min(self.snapshot_lsn.load(Ordering::Relaxed))
+        let imports = self.imports().lsn();
+        sinks.min(decided).min(self.snapshot_lsn.load(Ordering::Relaxed)).min(imports)
+    }
+
+    /// How far imported and followed files are.
+    pub(crate) fn imports(&self) -> MutexGuard<'_, Register> {
+        self.imports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of the journal that somebody needs, and its cap.
+    pub(crate) fn held(&self) -> (u64, u64) {
+        let floor = self.floor().max(self.segments.start_lsn());
+        (self.segments.durable().get().saturating_sub(floor), self.journal_bytes_max)
+    }
+
+    /// How lines of files are judged: as sealed and re-driven requests.
+    pub(crate) fn accept_config(&self) -> Result<event::Config, String> {
+        self.config.accept_config().map_err(|error| error.to_string())
+    }
+
+    /// Whether a stop was asked for.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.requested()
     }
 
     /// Sets or clears a problem that lasts.

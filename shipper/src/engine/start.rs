@@ -8,6 +8,8 @@ use crate::disk::{Disk, RealDisk, create_dirs};
 use crate::facts::FactsLog;
 use crate::facts::pass::FactsPass;
 use crate::fill::Fill;
+use crate::import::Importer;
+use crate::import::register::Register;
 use crate::journal::{Journal, JournalError, Meta};
 use crate::quarantine::Quarantine;
 use crate::range::Want;
@@ -49,6 +51,8 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
     )
     .map_err(|error| journal(&dir, error))?;
     let segments = Arc::clone(opened.journal.segments());
+    let imports = Register::open(Arc::clone(&disk), data, meta.epoch, &segments)
+        .map_err(|error| journal(&dir, error))?;
     let shared = Shared::new(Parts {
         config,
         disk: Arc::clone(&disk),
@@ -59,6 +63,7 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
         facts: Arc::clone(log.files()),
         torn_tails: u64::from(opened.torn_bytes > 0),
         journal_bytes_max: bytes_max,
+        imports,
     });
     let shared = Arc::new(shared.map_err(|error| at(&dir, error))?);
     if opened.torn_bytes > 0 {
@@ -80,6 +85,7 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
     let sinks = running.map(|(name, _)| (*name).to_owned()).collect();
     let olap = shared.config.olap.clone();
     let context = Context { disk, data, node: meta.node(), state: None, zone, fill, sinks, olap };
+    let importer = Importer::new(sender.clone(), Arc::clone(&shared));
     let quarantine = Quarantine::open(&context, &shared.config, sender)
         .map_err(|problem| setting("quarantine", problem))?;
     let runners = runners(&shared, &context, &quarantine, bytes_max)?;
@@ -92,7 +98,14 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
         let shared = Arc::clone(&shared);
         handles.push(spawn(&name, move || threads::sink(runner, &shared))?);
     }
-    Ok(Engine { shared, quarantine, opens_with, threads: Mutex::new(handles), _lock: lock })
+    Ok(Engine {
+        shared,
+        quarantine,
+        importer,
+        opens_with,
+        threads: Mutex::new(handles),
+        _lock: lock,
+    })
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {

@@ -271,7 +271,9 @@ impl<'a> Batch<'a> {
         let records = std::mem::take(&mut self.records);
         self.bytes = 0;
         let gone = |_| "the journal's thread does not answer; see `tusk status`".to_owned();
-        self.appends.send_timeout(Append { records, reply }, WAIT).map_err(|_| gone(()))?;
+        self.appends
+            .send_timeout(Append { records, note: None, reply }, WAIT)
+            .map_err(|_| gone(()))?;
         answer.recv_timeout(WAIT).map_err(|_| gone(()))?.map(|_| ())
     }
 }

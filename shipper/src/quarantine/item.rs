@@ -4,6 +4,7 @@
 use super::Item;
 use super::log::ItemHeader;
 use crate::engine::tap_event;
+use crate::import::mark::Line;
 use crate::range::EventView;
 use event::record::{self, Builder, CodeRef, Entry, Record, Span, Verdict, flag, meta};
 
@@ -13,6 +14,8 @@ pub(super) mod local {
     pub(crate) const COMPANIONS: u16 = 0x8001;
     /// crc32c u32 of each readable event of the same request, in order: what a re-drive of RAW must not send again.
     pub(crate) const READABLE: u16 = 0x8002;
+    /// Where an imported line stood, `<file name>:<line>`.
+    pub(crate) const PLACE: u16 = 0x8004;
     /// The reason a sink gave.
     pub(crate) const REFUSAL: u16 = 0x8003;
 }
@@ -54,6 +57,9 @@ pub(super) fn payload(event: &EventView<'_>, refusal: Option<&str>) -> Vec<u8> {
     };
     let holds_raw = unopened.first() == Some(&event.fact.index);
     let mut out = builder.payload(if holds_raw { event.record.raw } else { &[] });
+    if let Some(line) = Line::read(event.record.import) {
+        section(local::PLACE, line.place, &mut out);
+    }
     if holds_raw {
         let companions: Vec<u8> =
             unopened.iter().skip(1).flat_map(|index| index.to_le_bytes()).collect();
@@ -107,6 +113,7 @@ pub(super) fn show(header: &ItemHeader, payload: &[u8], sink: Option<&str>) -> I
         codes,
         json: event.json,
         raw: String::from_utf8_lossy(record.raw).into_owned(),
+        place: String::from_utf8_lossy(find(payload, local::PLACE)).into_owned(),
         sink: sink.map(str::to_owned),
     }
 }

@@ -89,6 +89,9 @@ pub struct Item {
     pub json: String,
     /// The raw request, if kept, as text (lossy).
     pub raw: String,
+    /// Of an imported line: `<file name>:<line>`.
+    #[serde(default)]
+    pub place: String,
     /// The sink that refused it, if it was one.
     pub sink: Option<String>,
 }

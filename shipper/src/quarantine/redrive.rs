@@ -163,8 +163,13 @@ fn settle(checked: &[u8], readable: &[u8], companions: &[u8], origin: &Origin) -
 
 fn passes(payload: Vec<u8>, kept: usize, rejected: usize, identities: u64) -> Offer {
     let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
-    let record =
-        OwnRecord { kind: Kind::Redrive, kept: count(kept), rejected: count(rejected), payload };
+    let record = OwnRecord {
+        kind: Kind::Redrive,
+        kept: count(kept),
+        rejected: count(rejected),
+        payload,
+        mark: None,
+    };
     Offer::Passes { record, identities, events: kept as u64 }
 }
 
@@ -180,5 +185,5 @@ pub(super) fn discard(log: &str, item: &Item) -> OwnRecord {
     identity.extend_from_slice(&item.index.to_le_bytes());
     identity.extend_from_slice(&[0; 4]);
     section(tag::IDENTITIES, &identity, &mut payload);
-    OwnRecord { kind: Kind::Discard, kept: 0, rejected: 0, payload }
+    OwnRecord { kind: Kind::Discard, kept: 0, rejected: 0, payload, mark: None }
 }

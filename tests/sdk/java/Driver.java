@@ -6,6 +6,7 @@ import com.sensorsdata.analytics.javasdk.bean.ItemRecord;
 import com.sensorsdata.analytics.javasdk.bean.SensorsAnalyticsIdentity;
 import com.sensorsdata.analytics.javasdk.consumer.BatchConsumer;
 import com.sensorsdata.analytics.javasdk.consumer.Callback;
+import com.sensorsdata.analytics.javasdk.consumer.ConcurrentLoggingConsumer;
 import com.sensorsdata.analytics.javasdk.consumer.Consumer;
 import com.sensorsdata.analytics.javasdk.consumer.DebugConsumer;
 import com.sensorsdata.analytics.javasdk.consumer.FastBatchConsumer;
@@ -26,7 +27,7 @@ import java.util.stream.IntStream;
 /**
  * Drives the Java SDK: Driver BASE_URL OUT_DIR CASE[,CASE...].
  *
- * Cases: batch, fastbatch, debug_write, debug_dry. Each case sends to the project named after it; every event the SDK hands to
+ * Cases: batch, fastbatch, concurrent, debug_write, debug_dry. Each case sends to the project named after it; every event the SDK hands to
  * its consumer is serialised by the SDK's own mapper into OUT_DIR/project.jsonl, one a line.
  */
 public final class Driver {
@@ -65,7 +66,7 @@ public final class Driver {
     }
   }
 
-  static Consumer consumer(String name, String url) {
+  static Consumer consumer(String name, String url, String log) throws Exception {
     switch (name) {
       case "batch": return new BatchConsumer(url, 6);
       case "fastbatch": return new FastBatchConsumer(url, false, 8, 1000, 1, 20, new Callback() {
@@ -74,6 +75,8 @@ public final class Driver {
           failed += data.getFailedData().size();
         }
       });
+      // Writes files, OUT_DIR/project.log…, instead of sending.
+      case "concurrent": return new ConcurrentLoggingConsumer(log);
       case "debug_write": return new DebugConsumer(url, true);
       case "debug_dry": return new DebugConsumer(url, false);
       default: throw new IllegalArgumentException(name);
@@ -125,7 +128,7 @@ public final class Driver {
     String base = args[0].replaceAll("/$", "");
     for (String name : args[2].split(",")) {
       String project = "java_" + name;
-      Consumer consumer = consumer(name, base + "/sa?project=" + project);
+      Consumer consumer = consumer(name, base + "/sa?project=" + project, Path.of(args[1], project + ".log").toString());
       SensorsAnalytics sa = new SensorsAnalytics(new Meant(consumer, Path.of(args[1], project + ".jsonl")));
       steps(sa);
       sa.flush();
