@@ -53,8 +53,8 @@ lint: ## Format, clippy with warnings as errors
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
 
-faults: ## Kill workers and shipper under load; ends with faults=N lost=0 twice=0 gap=0
-	@scripts/test.sh faults
+faults: ## Kill anything at random under load, FAULTS=300 SEED=7; ends with faults=N lost=0 twice=0 gap=0
+	@$(if $(FAULTS),TUSK_FAULTS=$(FAULTS)) $(if $(SEED),TUSK_FAULTS_SEED=$(SEED)) scripts/test.sh faults
 
 bench: ## CPU per request against nginx itself and nginx + Lua; writes target/bench.json
 	@bench/run.sh

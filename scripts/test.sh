@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 export PATH="$HOME/.cargo/bin:$PATH"
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=${RUST_BACKTRACE:-0}
 logs=target/test
-stages=(deps lint unit build e2e sdk days faults fuzz)
+stages=(deps lint unit build e2e sdk servers sinks days faults fuzz)
 
 passed=0 failed=0 summary=()
 
@@ -24,7 +24,7 @@ stage() {
   if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
   passed=$((passed + good)) failed=$((failed + bad))
   [ "$status" != 124 ] || echo "== $name: took longer than $limit_s s"
-  summary+=("$(printf '%-7s %4d passed %3d failed %5d s' "$name" "$good" "$bad" $((SECONDS - start)))")
+  summary+=("$(printf '%-15s %4d passed %3d failed %5d s' "$name" "$good" "$bad" $((SECONDS - start)))")
   echo "== ${summary[-1]}"
   return "$status"
 }
@@ -50,7 +50,7 @@ lint() {
   stage clippy 900 cargo clippy --locked --all-targets -- -D warnings || true
 }
 unit() {
-  stage unit 1200 cargo test -q --locked --no-fail-fast -p event -p shm-ring -p shipper || true
+  stage unit 1200 cargo test -q --locked --no-fail-fast -p event -p shm-ring -p shipper -p analytics || true
   # Every schedule of the ring's two protocols; other flags, so a target of its own.
   stage models 600 env RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
     cargo test -q --locked -p shm-ring --lib || true
@@ -62,7 +62,7 @@ build() {
   NGINX_BUILD_DIR=$(scripts/nginx-headers.sh "$nginx") stage clippy-module 900 cargo clippy --locked -p ngx-module -- -D warnings || true
 }
 e2e() {
-  mapfile -t these < <(others 'sdk_*' faults bad_days)
+  mapfile -t these < <(others 'sdk_*' 'sink_*' 'faults*' bad_days)
   stage e2e 900 cargo test -q --locked --no-fail-fast -p tusk-tests --lib "${these[@]}" || true
 }
 sdk() {
@@ -71,8 +71,23 @@ sdk() {
     stage "sdk-$name" 600 cargo test -q --locked -p tusk-tests --test "sdk_$name" -- --nocapture || true
   done
 }
+servers() { stage servers 900 bash -c 'scripts/servers.sh kafka hdfs && scripts/libchdb.sh'; }
+sinks() {
+  local path name
+  stage olap 600 cargo test -q --locked --no-fail-fast -p olap || true
+  for path in tests/tests/sink_*.rs; do
+    name=$(basename "$path" .rs)
+    stage "$name" 600 cargo test -q --locked --no-fail-fast -p tusk-tests --test "$name" || true
+  done
+}
 days() { stage days 600 cargo test -q --locked --no-fail-fast -p tusk-tests --test bad_days -- --test-threads=2 || true; }
-faults() { stage faults 900 cargo test -q --locked -p tusk-tests --test faults -- --nocapture || true; }
+faults() {
+  local path name
+  for path in tests/tests/faults*.rs; do
+    name=$(basename "$path" .rs)
+    stage "$name" 900 cargo test -q --locked -p tusk-tests --test "$name" -- --nocapture || true
+  done
+}
 fuzz() { SECONDS_EACH=${SECONDS_EACH:-5} stage fuzz 900 fuzz/run.sh || true; }
 
 wanted=("$@")
@@ -84,7 +99,7 @@ for name in "${wanted[@]}"; do
   esac
 done
 # A stage on its own still needs what it tests.
-if [ $# -gt 0 ] && [[ " ${wanted[*]} " =~ \ (e2e|sdk|days|faults)\  ]] && [[ " ${wanted[*]} " != *" build "* ]]; then
+if [ $# -gt 0 ] && [[ " ${wanted[*]} " =~ \ (e2e|sdk|sinks|days|faults)\  ]] && [[ " ${wanted[*]} " != *" build "* ]]; then
   wanted=(build "${wanted[@]}")
 fi
 for name in "${wanted[@]}"; do
@@ -94,7 +109,7 @@ done
 
 printf '\n== all stages, %d s\n' "$SECONDS"
 printf '%s\n' "${summary[@]}"
-# The faults line once more, where it is found at once.
-if [ -f "$logs/faults.log" ] && [[ " ${wanted[*]} " == *" faults "* ]]; then grep '^faults=' "$logs/faults.log" || true; fi
+# The faults lines once more, where they are found at once.
+if [[ " ${wanted[*]} " == *" faults "* ]]; then grep -h '^faults=' "$logs"/faults*.log || true; fi
 printf '\n%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]
