@@ -18,7 +18,9 @@ DATA   ?= data
 
 ##@ First minute
 run: deps-run build ## Collector on http://127.0.0.1:8106, events shown as they come (LISTEN= PORT= LAN=1 TLS=1)
-	@exec target/$(PROFILE)/tusk up --nginx $(NGINX) --module $(MODULE_SO) --data $(DATA) \
+	@# The embedded ClickHouse (178 MB) is fetched and built meanwhile; its first events are the first that came.
+	@mkdir -p $(DATA) && { $(MAKE) -s olap >$(DATA)/olap-build.log 2>&1 & }; \
+	exec target/$(PROFILE)/tusk up --nginx $(NGINX) --module $(MODULE_SO) --data $(DATA) \
 	  $(if $(LISTEN),--listen $(LISTEN)) $(if $(PORT),--port $(PORT)) $(if $(filter 1,$(LAN)),--lan) $(if $(filter 1,$(TLS)),--tls)
 
 test: ## Everything CI runs: lint, unit, real nginx, real SDKs, faults
@@ -32,6 +34,9 @@ CARGO_PROFILE = $(if $(filter release,$(PROFILE)),--release)
 
 tusk:
 	cargo build $(CARGO_PROFILE) --locked -p shipper
+
+olap: ## Build the embedded ClickHouse and fetch its engine (178 MB by npm)
+	@scripts/libchdb.sh && cargo build $(CARGO_PROFILE) --locked -p olap
 
 module: ## Build the module for NGINX=/path/to/nginx (NGINX_SOURCE_DIR=… for one not from Debian), end with nginx -t
 	@scripts/module.sh $(NGINX) $(PROFILE)
@@ -68,4 +73,4 @@ clean: ## Remove build products; keeps data
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run test build tusk module install uninstall deps deps-run lint faults bench fuzz clean help
+.PHONY: run test build tusk olap module install uninstall deps deps-run lint faults bench fuzz clean help
