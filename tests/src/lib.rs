@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod load;
 pub mod oracle;
 pub mod prove;
+pub mod proxy;
 pub mod random;
 pub mod ring;
 pub mod sdk;
