@@ -2,11 +2,12 @@
 #![deny(unsafe_code)]
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use olap::engine::{self, Engine};
+use olap::engine::{self, Confined, Engine};
 use olap::server::Server;
 use olap::settings::Settings;
 use tokio::net::TcpListener;
@@ -30,6 +31,8 @@ fn run() -> Result<(), String> {
     let start = Instant::now();
     let settings = Settings::parse(std::env::args().skip(1))?;
     engine::die_first();
+    // Before the engine, which then cannot bind or connect anywhere.
+    let listener = listen(settings.listen)?;
     // Before there is a thread.
     let engine = Engine::start(&settings).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -40,7 +43,7 @@ fn run() -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start threads: {error}"))?;
     let server = Server::new(engine, settings.clone());
-    runtime.block_on(serve(Arc::clone(&server), &settings, start))?;
+    runtime.block_on(serve(Arc::clone(&server), listener, &settings, start))?;
     // Statements that did not end are left alone.
     runtime.shutdown_timeout(Duration::from_secs(1));
     end_after(END_LIMIT);
@@ -50,10 +53,21 @@ fn run() -> Result<(), String> {
     std::process::exit(0);
 }
 
-async fn serve(server: Arc<Server>, settings: &Settings, start: Instant) -> Result<(), String> {
-    let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
-        format!("cannot listen on {}: {error}; choose another with --listen", settings.listen)
-    })?;
+fn listen(address: SocketAddr) -> Result<std::net::TcpListener, String> {
+    let listener = std::net::TcpListener::bind(address);
+    let listener = listener.and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    listener.map_err(|error| {
+        format!("cannot listen on {address}: {error}; choose another with --listen")
+    })
+}
+
+async fn serve(
+    server: Arc<Server>,
+    listener: std::net::TcpListener,
+    settings: &Settings,
+    start: Instant,
+) -> Result<(), String> {
+    let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopped) = watch::channel(false);
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
@@ -70,6 +84,12 @@ async fn serve(server: Arc<Server>, settings: &Settings, start: Instant) -> Resu
             let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
             let _ = stop.send(true);
         });
+    }
+    if server.engine().confined() == Confined::No {
+        eprintln!(
+            "tusk-olap: this process is not confined (confine = false, or a kernel without Landlock): SQL of whoever has the key can \
+             read files and run programs of this user"
+        );
     }
     println!(
         "ready {address} engine {} in {} ms",

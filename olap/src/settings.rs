@@ -42,6 +42,9 @@ pub struct Settings {
     pub stop_timeout_s: u32,
     /// Zone of date and time texts without one; empty = the system's.
     pub timezone: String,
+    /// Keep the process to its folder by the kernel's Landlock: without it SQL of whoever has the key can read files and run programs
+    /// of this user.
+    pub confine: bool,
     /// Whether to end when stdin ends, that is with the process that started this one.
     pub end_with_stdin: bool,
 }
@@ -65,6 +68,7 @@ impl Default for Settings {
             fsync: true,
             stop_timeout_s: 10,
             timezone: String::new(),
+            confine: true,
             end_with_stdin: false,
         }
     }

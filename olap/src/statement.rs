@@ -218,6 +218,11 @@ fn kind(format: &str) -> Kind {
 fn allow(session: &mut Connection, text: &[u8]) -> Result<Class, Exception> {
     let analysis = session.classify(text);
     let class = analysis.class();
+    if let Some(name) = sql::reaching(text) {
+        return Err(Exception::denied(&format!(
+            "default: Not enough privileges. {name} reaches out of the data folder, which the embedded ClickHouse does not"
+        )));
+    }
     if analysis.statements > 1 && class != Class::Unknown {
         return Err(Exception::new(
             62,

@@ -15,8 +15,19 @@ use crate::settings::Settings;
 
 /// What SQL may do: work with tables, and nothing that leaves the data folder.
 const GRANT: &str = "GRANT SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE TEMPORARY TABLE, CREATE VIEW, \
-    CREATE DICTIONARY, CREATE FUNCTION, DROP DATABASE, DROP TABLE, DROP VIEW, DROP DICTIONARY, DROP FUNCTION, TRUNCATE, OPTIMIZE, \
-    UNDROP TABLE, KILL QUERY, dictGet ON *.*";
+    CREATE DICTIONARY, DROP DATABASE, DROP TABLE, DROP VIEW, DROP DICTIONARY, TRUNCATE, OPTIMIZE, CHECK, UNDROP TABLE, KILL QUERY, \
+    dictGet ON *.*";
+
+/// Settings that nobody changes: the first for its meaning, see below, the others because they read files, send elsewhere, or make
+/// another language of SQL.
+const FIXED: [&str; 6] = [
+    "deduplicate_blocks_in_dependent_materialized_views",
+    "dialect",
+    "format_avro_schema_registry_url",
+    "format_schema",
+    "format_template_resultset",
+    "format_template_row",
+];
 
 /// Writes both files and gives the path of the first.
 pub(super) fn write(data: &Path, settings: &Settings) -> io::Result<PathBuf> {
@@ -57,11 +68,9 @@ fn users_xml(settings: &Settings, machine: u64) -> String {
     // With 0, or changed between send and resend, a resent insert is dropped in the table and counted twice in its views. So it is
     // fixed.
     set("deduplicate_blocks_in_dependent_materialized_views", 1);
-    let fixed = "<constraints>\
-        <deduplicate_blocks_in_dependent_materialized_views><readonly/></deduplicate_blocks_in_dependent_materialized_views>\
-        <dialect><readonly/></dialect></constraints>";
+    let fixed: String = FIXED.iter().map(|name| format!("<{name}><readonly/></{name}>")).collect();
     format!(
-        "<clickhouse><profiles><default>{profile}{fixed}</default></profiles><quotas><default/></quotas><users><default>\
+        "<clickhouse><profiles><default>{profile}<constraints>{fixed}</constraints></default></profiles><quotas><default/></quotas><users><default>\
          <password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
          <grants><query>{GRANT}</query></grants></default></users></clickhouse>\n"
     )
@@ -84,10 +93,9 @@ fn config_xml(settings: &Settings, machine: u64, users: &Path) -> String {
         set("timezone", &settings.timezone);
     }
     let fsync = u8::from(settings.fsync);
-    // Mutations and merges share a small pool, so they leave fewer places free; the window is that of tables that name none.
+    // Mutations and merges share a small pool, so they leave fewer places free.
     let merge_tree = format!(
         "<merge_tree><fsync_after_insert>{fsync}</fsync_after_insert><fsync_part_directory>{fsync}</fsync_part_directory>\
-         <non_replicated_deduplication_window>10000</non_replicated_deduplication_window>\
          <number_of_free_entries_in_pool_to_execute_mutation>1</number_of_free_entries_in_pool_to_execute_mutation>\
          <number_of_free_entries_in_pool_to_lower_max_size_of_merge>1</number_of_free_entries_in_pool_to_lower_max_size_of_merge>\
          <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>1</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>\

@@ -9,6 +9,7 @@
 //! ```
 
 mod config;
+mod confine;
 mod key;
 mod machine;
 
@@ -17,6 +18,9 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+pub use confine::Confined;
+pub use machine::{die_first, memory_bytes};
 
 use crate::chdb::{Chdb, Connection, LoadError};
 use crate::error::Exception;
@@ -81,6 +85,7 @@ pub struct Engine {
     key: String,
     timezone: String,
     version: String,
+    confined: Confined,
     /// Closing the last session would end the engine: this one stays.
     keeper: Mutex<Option<Connection>>,
     _lock: File,
@@ -97,6 +102,13 @@ impl Engine {
         let key = key::load_or_make(&data.join("key")).map_err(|error| at(&data, error))?;
         let store = folder(&data.join("engine"))?;
         let config = config::write(&data, settings).map_err(|error| at(&data, error))?;
+        let confined = if settings.confine {
+            let read = [settings.library.clone(), config.clone(), data.join("users.xml")];
+            confine::confine(&[&store], &read)
+                .map_err(|error| at(&store, io::Error::other(error)))?
+        } else {
+            Confined::No
+        };
         let chdb = Chdb::load(&settings.library).map_err(|error| StartError::Library {
             path: settings.library.display().to_string(),
             error,
@@ -112,7 +124,7 @@ impl Engine {
         };
         let (timezone, version) = (one("SELECT timezone()")?, one("SELECT version()")?);
         let keeper = Mutex::new(Some(keeper));
-        Ok(Self { chdb, place, key, timezone, version, keeper, _lock: lock })
+        Ok(Self { chdb, place, key, timezone, version, confined, keeper, _lock: lock })
     }
 
     /// What clients have to show.
@@ -131,6 +143,12 @@ impl Engine {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// How far the kernel keeps SQL from files, programs and addresses.
+    #[must_use]
+    pub fn confined(&self) -> Confined {
+        self.confined
     }
 
     /// A session of its own: settings and current database of one statement cannot reach another. [`Engine::kill`] finds what it
@@ -192,5 +210,3 @@ fn lock(data: &Path) -> Result<File, StartError> {
     written.map_err(|error| at(&path, error))?;
     Ok(file)
 }
-
-pub use machine::{die_first, memory_bytes};

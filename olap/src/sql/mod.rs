@@ -75,6 +75,17 @@ impl<'q> Tokens<'q> {
         rest.len()
     }
 
+    /// Length of a text or name in typographic quotes, which know no escapes; `None` if it is not closed.
+    fn typographic(&self) -> Option<(Token, usize)> {
+        let rest = self.rest();
+        let (token, end) = match rest.get(..3)? {
+            b"\xe2\x80\x98" => (Token::Text, b"\xe2\x80\x99"),
+            b"\xe2\x80\x9c" => (Token::Name, b"\xe2\x80\x9d"),
+            _ => return None,
+        };
+        find(end, &rest[3..]).map(|at| (token, at + 6))
+    }
+
     /// Length of `$tag$…$tag$`, if one begins here and is closed.
     fn dollars(&self) -> Option<usize> {
         let rest = self.rest();
@@ -96,6 +107,7 @@ impl Iterator for Tokens<'_> {
             b'\'' => (Token::Text, self.quoted(first)),
             b'"' | b'`' => (Token::Name, self.quoted(first)),
             b'$' => self.dollars().map_or((Token::Byte(first), 1), |length| (Token::Text, length)),
+            0xe2 => self.typographic().unwrap_or((Token::Byte(first), 1)),
             _ if is_word(first) => (Token::Word, rest.iter().take_while(|b| is_word(**b)).count()),
             _ => (Token::Byte(first), 1),
         };
@@ -227,6 +239,64 @@ fn data_after(text: &[u8], end: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// Functions and table functions that reach files, programs or other queries, and that the engine gives to everybody.
+const REACHING: [&str; 5] = ["file", "catboostevaluate", "executable", "eval", "disk"];
+/// Sources of dictionaries that stay inside.
+const INSIDE: [&str; 2] = ["clickhouse", "null"];
+
+/// The first name in it that reaches out of the data folder, to be refused with a better message than the kernel's. This is not what
+/// keeps SQL inside.
+#[must_use]
+pub fn reaching(sql: &[u8]) -> Option<String> {
+    let mut before: [Option<String>; 2] = [None, None];
+    for (token, start, end) in Tokens::new(sql) {
+        let [last, open] = &before;
+        let is_open = token == Token::Byte(b'(');
+        if let Some(name) =
+            last.as_ref().filter(|name| is_open && REACHING.contains(&name.as_str()))
+        {
+            return Some(name.clone());
+        }
+        let name = match token {
+            Token::Word => Some(String::from_utf8_lossy(&sql[start..end]).to_ascii_lowercase()),
+            Token::Name => Some(unquoted(&sql[start..end])),
+            _ => None,
+        };
+        if let (Some("source"), Some(kind)) = (open.as_deref(), &name)
+            && last.as_deref() == Some("(")
+            && !INSIDE.contains(&kind.as_str())
+        {
+            return Some(format!("SOURCE({kind})"));
+        }
+        let this = if is_open { Some("(".to_owned()) } else { name };
+        before = [this, before[0].take()];
+    }
+    None
+}
+
+/// A quoted name without quotes and escapes, in small letters.
+fn unquoted(name: &[u8]) -> String {
+    let inner = name.get(1..name.len().saturating_sub(1)).unwrap_or_default();
+    let mut out = Vec::with_capacity(inner.len());
+    let mut rest = inner.iter().copied();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            out.push(byte);
+            continue;
+        }
+        match rest.next() {
+            Some(b'x') => {
+                let digits: Vec<u8> = rest.by_ref().take(2).collect();
+                let code = std::str::from_utf8(&digits).ok();
+                out.extend(code.and_then(|code| u8::from_str_radix(code, 16).ok()));
+            }
+            Some(byte) => out.push(byte),
+            None => {}
+        }
+    }
+    String::from_utf8_lossy(&out).to_ascii_lowercase()
 }
 
 /// The `FORMAT X` a query ends with, before its SETTINGS.

@@ -97,6 +97,27 @@ fn words_and_quotes() {
     assert_eq!(name("a`b"), "`a\\`b`");
 }
 
+#[test]
+fn what_reaches_out_is_named() {
+    let name = |sql: &str| reaching(sql.as_bytes());
+    assert_eq!(name("SELECT File /* x */ ('/etc/passwd')").as_deref(), Some("file"));
+    assert_eq!(name("SELECT `\\x66ile`('x')").as_deref(), Some("file"));
+    assert_eq!(name("SELECT ‘ ' ’, file('x'), ‘ ' ’").as_deref(), Some("file"));
+    assert_eq!(name("SELECT * FROM eval('SELECT 1')").as_deref(), Some("eval"));
+    assert_eq!(name("SETTINGS disk = disk(type=web)").as_deref(), Some("disk"));
+    let source = |kind: &str| {
+        name(&format!("CREATE DICTIONARY d (a Int8) PRIMARY KEY a SOURCE ({kind}(x 'y'))"))
+    };
+    assert_eq!(source("EXECUTABLE").as_deref(), Some("SOURCE(executable)"));
+    assert_eq!(source("`http`").as_deref(), Some("SOURCE(http)"));
+    assert_eq!(source("CLICKHOUSE"), None);
+    assert_eq!(
+        name("SELECT file, disk, 'file(' FROM source(eval)"),
+        Some("SOURCE(eval)".to_owned())
+    );
+    assert_eq!(name("SELECT file FROM t WHERE profile(1)"), None);
+}
+
 /// splitmix64.
 fn next(state: &mut u64) -> usize {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -166,5 +187,5 @@ fn check(sql: &[u8]) {
     }
     let first = split(sql, false);
     assert!(first == whole || first == Split::Open, "{:?}", String::from_utf8_lossy(sql));
-    let _ = (answer_format(sql), first_word(sql), is_empty(sql));
+    let _ = (answer_format(sql), first_word(sql), is_empty(sql), reaching(sql));
 }
