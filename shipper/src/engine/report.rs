@@ -225,6 +225,7 @@ pub(super) fn audit(shared: &Shared, sink: &str) -> Result<Audit, String> {
         segments: std::sync::Arc::clone(&shared.segments),
         facts: std::sync::Arc::clone(&shared.facts),
         state: window.state(),
+        olap: shared.config.olap.clone(),
     };
     config.audit(&context)
 }

@@ -43,7 +43,7 @@ macro_rules! sinks {
     };
 }
 
-sinks! { file, hdfs }
+sinks! { file, hdfs, clickhouse }
 
 /// What the loop needs to know of any sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +138,8 @@ pub struct AuditContext {
     pub facts: Arc<FactsFiles>,
     /// The sink's state: what it says it delivered is checked.
     pub state: State,
+    /// The embedded ClickHouse, if there is one.
+    pub olap: Option<Embedded>,
 }
 
 /// A durable target. One thread owns each sink, so methods block and take `&mut self`.

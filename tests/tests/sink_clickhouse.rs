@@ -1,0 +1,139 @@
+//! The ClickHouse sink with everything real: nginx, `tusk run`, and the embedded engine as the server.
+// A test has one way to report what it did not expect.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::net::SocketAddr;
+use std::process::Output;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tusk_tests::conf;
+use tusk_tests::ledger::Ledger;
+use tusk_tests::load::base64;
+use tusk_tests::servers::olap::Olap;
+use tusk_tests::{Dir, Nginx, Tusk, http, wait_for};
+
+fn text(out: &Output) -> String {
+    String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+/// Sends events as one list and expects 200.
+#[track_caller]
+fn send(address: SocketAddr, events: &[String]) {
+    let list = format!("[{}]", events.join(","));
+    let body = format!("data_list={}", http::escape(base64(list.as_bytes()).as_bytes()));
+    assert_eq!(http::post(address, "/sa?project=shop", &[], body.as_bytes()).status, 200);
+}
+
+/// An event of `user`; `more` follows its other members.
+fn event(name: &str, user: &str, properties: &str, more: &str) -> String {
+    let time = now_ms();
+    format!(
+        r#"{{"distinct_id":"{user}","event":"{name}","type":"track","time":{time},"lib":{{"$lib":"iOS","$lib_version":"4.5.0","$app_version":"6.2.0"}},"properties":{{{properties}}}{more}}}"#
+    )
+}
+
+/// `[sink.clickhouse]` at this server, closing ranges early.
+fn settings(olap: &Olap, more: &str) -> String {
+    format!(
+        "[sink.clickhouse]\nenabled = true\nurl = \"{}\"\npassword = \"{}\"\nmigrate_at_start = true\nrange_age_ms_max = 200\n{more}\n",
+        olap.url(),
+        olap.key()
+    )
+}
+
+/// Waits until the ClickHouse sink has passed everything, and gives its books.
+#[track_caller]
+fn settled(tusk: &Tusk, kept: u64) -> Books {
+    wait_for(60, &format!("ClickHouse to have {kept} events"), || {
+        let ledger = Ledger::read(tusk)?;
+        let sink =
+            (0..8).find(|at| ledger.0.text(&format!("/sinks/{at}/name")) == Some("clickhouse"))?;
+        let sum = |name: &str| ledger.count(&format!("/sinks/{sink}/sums/{name}"));
+        let done =
+            ledger.count("/kept") == kept && ledger.count(&format!("/sinks/{sink}/waiting")) == 0;
+        (done && ledger.gaps().is_empty()).then(|| Books {
+            delivered: sum("delivered"),
+            deduplicated: sum("deduplicated"),
+            refused: sum("refused"),
+        })
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Books {
+    delivered: u64,
+    deduplicated: u64,
+    refused: u64,
+}
+
+fn delivered(delivered: u64) -> Books {
+    Books { delivered, deduplicated: 0, refused: 0 }
+}
+
+#[test]
+fn events_profiles_and_items_are_rows_anybody_can_ask_for() {
+    let olap = Olap::start();
+    let dir = Dir::new("clickhouse");
+    let nginx = Nginx::start(&dir, |port| conf::collect(&dir, port));
+    let tusk = Tusk::start(&dir, &settings(&olap, ""));
+    let time = now_ms();
+    send(
+        nginx.address(),
+        &[
+            event(
+                "Buy",
+                "u1",
+                r#""price":12.5,"color":"red","tags":["a","b"],"vip":true,"order":1234567890123456789"#,
+                "",
+            ),
+            event("Buy", "u2", r#""price":"7.5","color":3,"$os":"iOS","$screen_width":"1080""#, ""),
+            format!(
+                r#"{{"type":"profile_set","distinct_id":"u1","time":{time},"properties":{{"city":"上海","age":30}}}}"#
+            ),
+            format!(
+                r#"{{"type":"profile_increment","distinct_id":"u1","time":{},"properties":{{"age":1}}}}"#,
+                time + 5
+            ),
+            format!(
+                r#"{{"type":"item_set","item_type":"sku","item_id":"s1","time":{time},"properties":{{"name":"cup"}}}}"#
+            ),
+            format!(
+                r#"{{"type":"track_signup","event":"$SignUp","distinct_id":"u1","original_id":"anon","time":{time},"properties":{{}}}}"#
+            ),
+        ],
+    );
+    assert_eq!(settled(&tusk, 6), delivered(6));
+    let ask = |sql: &str| olap.query(sql);
+    assert_eq!(
+        ask("SELECT count(), sum(num['price']) FROM tusk.events WHERE event = 'Buy'"),
+        "2\t20"
+    );
+    assert_eq!(
+        ask(
+            "SELECT str['color'], num['vip'], str['order'], arr['tags'] FROM tusk.events WHERE distinct_id = 'u1' AND event = 'Buy'"
+        ),
+        "red\t1\t1234567890123456789\t['a','b']"
+    );
+    assert_eq!(
+        ask(
+            "SELECT os, screen_width, codes, conflicts, str['color'] FROM tusk.events WHERE distinct_id = 'u2'"
+        ),
+        "iOS\t1080\t['P203']\t['price','color','$screen_width']\t3"
+    );
+    assert_eq!(ask("SELECT sum(events) FROM tusk.by_minute"), "3");
+    assert_eq!(ask("SELECT sum(events) FROM tusk.by_hour"), "3");
+    assert_eq!(
+        ask("SELECT distinct_id, str, num FROM tusk.users_v"),
+        "u1\t{'city':'上海'}\t{'age':31}"
+    );
+    assert_eq!(ask("SELECT item_id, str FROM tusk.items_v"), "s1\t{'name':'cup'}");
+    assert_eq!(ask("SELECT anon_id, login_id FROM tusk.id_map"), "anon\tu1");
+    let audit = text(&tusk.command(&["ledger", "--audit", "--json"]));
+    assert!(audit.contains("clickhouse"), "{audit}");
+    println!("{audit}");
+    tusk.stop();
+}
