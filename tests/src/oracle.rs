@@ -1,4 +1,4 @@
-//! The comparison of a client's log with what is in the files.
+//! The comparison of a client's log with what is at a target.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -6,7 +6,56 @@ use std::fmt::Write as _;
 use crate::load::{Log, Outcome};
 use crate::sdk::Stored;
 
-/// How the files differ from the log. All counts are events unless said otherwise.
+/// An event of the load as a target holds it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seen {
+    /// Number of its request, as the client counts.
+    pub request: u64,
+    /// Its place in the request, as the client wrote it.
+    pub index: u32,
+    /// Node, lsn and index that the product gave it.
+    pub identity: (String, u64, u32),
+}
+
+impl Seen {
+    /// Takes it from a line or value of shape `server`; `None` if it is not of this client.
+    #[must_use]
+    pub fn of(stored: &Stored) -> Option<Self> {
+        let number = |path| stored.event.number(path).and_then(|text| text.parse::<u64>().ok());
+        let (node, lsn, place) = stored.identity();
+        Some(Self {
+            request: number("/properties/request")?,
+            index: u32::try_from(number("/properties/index")?).ok()?,
+            identity: (node, lsn.parse().ok()?, place.parse().ok()?),
+        })
+    }
+
+    /// Takes it from the columns request, index, node, lsn, idx of a row.
+    ///
+    /// # Panics
+    /// If they are no such columns.
+    #[track_caller]
+    #[must_use]
+    pub fn row<'c>(columns: impl IntoIterator<Item = &'c str>) -> Self {
+        let columns: Vec<&str> = columns.into_iter().collect();
+        let [request, index, node, lsn, place] = columns.as_slice() else {
+            panic!("not a row of five columns: {columns:?}")
+        };
+        // Numbers of a database may come as 7 or 7.0.
+        let number = |text: &str| -> u64 {
+            let whole = text.split('.').next().unwrap_or_default();
+            whole.parse().unwrap_or_else(|_| panic!("no number: {columns:?}"))
+        };
+        let small = |text: &str| u32::try_from(number(text)).unwrap();
+        Self {
+            request: number(request),
+            index: small(index),
+            identity: ((*node).to_owned(), number(lsn), small(place)),
+        }
+    }
+}
+
+/// How a target differs from the log. All counts are events unless said otherwise.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
     /// Answered 200 and not stored.
@@ -34,24 +83,36 @@ pub enum Refusal {
 }
 
 impl Verdict {
-    /// Compares.
+    /// Compares lines or values.
     #[must_use]
     pub fn of(log: &Log, stored: &[Stored], refusal: Refusal) -> Self {
+        let mut foreign = Self::default();
+        let mut seen = Vec::with_capacity(stored.len());
+        for one in stored {
+            match Seen::of(one) {
+                Some(one) => seen.push(one),
+                None => {
+                    foreign.gap += 1;
+                    foreign.note(&format!("not of this client: {}", one.bytes));
+                }
+            }
+        }
+        let mut verdict = Self::of_seen(log, &seen, refusal);
+        verdict.add(&foreign);
+        verdict
+    }
+
+    /// Compares what a target showed.
+    #[must_use]
+    pub fn of_seen(log: &Log, seen: &[Seen], refusal: Refusal) -> Self {
         let mut verdict = Self::default();
         let mut times: HashMap<(u64, u32), u32> = HashMap::new();
         let mut identities = BTreeSet::new();
-        for one in stored {
-            let number = |path| one.event.number(path).and_then(|text| text.parse::<u64>().ok());
-            let place = number("/properties/request").zip(number("/properties/index"));
-            let Some((request, index)) = place else {
-                verdict.gap += 1;
-                verdict.note(&format!("not of this client: {}", one.bytes));
-                continue;
-            };
-            *times.entry((request, u32::try_from(index).unwrap_or(u32::MAX))).or_default() += 1;
-            if !identities.insert(one.identity()) {
+        for one in seen {
+            *times.entry((one.request, one.index)).or_default() += 1;
+            if !identities.insert(&one.identity) {
                 verdict.twice += 1;
-                verdict.note(&format!("identity twice: {:?}", one.server));
+                verdict.note(&format!("identity twice: {:?}", one.identity));
             }
         }
         for (request, sent) in log {
