@@ -51,4 +51,35 @@ impl Ledger {
             && self.count("/kept") + self.count("/redriven") == delivered
             && self.count("/sinks/0/waiting") == 0
     }
+
+    /// A sum of the sink of that name, such as `refused`; 0 when there is none.
+    #[must_use]
+    pub fn sum(&self, sink: &str, name: &str) -> u64 {
+        let all = self.sinks();
+        let found = all.iter().find(|one| one.text("/name") == Some(sink));
+        found.map_or(0, |one| number(one, &format!("/sums/{name}")))
+    }
+
+    /// Whether nothing waits for any sink and the books are closed: all that was kept was passed by each, and each says what became
+    /// of it.
+    #[must_use]
+    pub fn settled_everywhere(&self) -> bool {
+        let all = self.count("/kept") + self.count("/redriven");
+        let done = |one: &Json| {
+            number(one, "/waiting") == 0
+                && number(one, "/sums/kept") + number(one, "/sums/redriven") == all
+        };
+        !self.sinks().is_empty() && self.gaps().is_empty() && self.sinks().iter().all(done)
+    }
+
+    fn sinks(&self) -> &[Json] {
+        match self.0.at("/sinks") {
+            Some(Json::List(sinks)) => sinks,
+            _ => &[],
+        }
+    }
+}
+
+fn number(json: &Json, path: &str) -> u64 {
+    json.number(path).and_then(|text| text.parse().ok()).unwrap_or_default()
 }

@@ -16,6 +16,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc)]
 
 pub mod conf;
+pub mod contract;
 pub mod files;
 pub mod http;
 pub mod json;
@@ -28,6 +29,7 @@ pub mod random;
 pub mod ring;
 pub mod sdk;
 pub mod servers;
+pub mod targets;
 
 mod dir;
 mod nginx;

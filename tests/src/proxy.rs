@@ -312,11 +312,11 @@ impl Pair {
         let (way, turn) = self.way();
         let answer = direction == Direction::Answer;
         match way {
-            Way::CutAnswer { request_bytes_min, after_answers } if answer => {
-                if self.is_cut(request_bytes_min, after_answers) {
-                    self.cut();
-                    return false;
-                }
+            Way::CutAnswer { request_bytes_min, after_answers }
+                if answer && self.is_cut(request_bytes_min, after_answers) =>
+            {
+                self.cut();
+                return false;
             }
             Way::Late(wait) if answer => self.wait(wait, turn),
             Way::BlackHole => self.wait(Duration::MAX, turn),

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use crate::proxy::Proxy;
 use crate::random::Random;
 use crate::{Dir, Process, Signal};
 
@@ -36,6 +37,8 @@ pub struct Kafka {
     port: u16,
     controller: u16,
     secure: Option<[u16; 2]>,
+    /// A listener of its own for clients that come through a proxy, and the proxy's port, which they are told.
+    behind: Option<[u16; 2]>,
 }
 
 impl Kafka {
@@ -56,6 +59,23 @@ impl Kafka {
     #[track_caller]
     #[must_use]
     pub fn start_with(secure: bool, properties: &str) -> Self {
+        Self::begin(secure, properties, None)
+    }
+
+    /// Starts one with a further plain listener that a proxy leads to, and which tells its clients to come back through the proxy.
+    ///
+    /// # Panics
+    /// As [`Kafka::start`].
+    #[track_caller]
+    #[must_use]
+    pub fn start_behind(proxy: &Proxy, properties: &str) -> Self {
+        let kafka = Self::begin(false, properties, Some(proxy.port()));
+        proxy.lead_to(kafka.behind.unwrap()[0]);
+        kafka
+    }
+
+    #[track_caller]
+    fn begin(secure: bool, properties: &str, proxy: Option<u16>) -> Self {
         for _ in 0..3 {
             let mut kafka = Self {
                 process: None,
@@ -63,6 +83,7 @@ impl Kafka {
                 port: steady_port(),
                 controller: steady_port(),
                 secure: secure.then(|| [steady_port(), steady_port()]),
+                behind: proxy.map(|proxy| [steady_port(), proxy]),
             };
             kafka.configure(properties);
             kafka.format();
@@ -246,9 +267,16 @@ impl Kafka {
     fn configure(&self, properties: &str) {
         let (dir, port, controller) = (self.dir.path().display(), self.port, self.controller);
         let (mut listeners, mut kinds, mut tls) = (String::new(), String::new(), String::new());
+        let mut advertised = String::new();
+        if let Some([own, proxy]) = self.behind {
+            listeners = format!(",PROXIED://127.0.0.1:{own}");
+            advertised = format!(",PROXIED://127.0.0.1:{proxy}");
+            kinds = ",PROXIED:PLAINTEXT".into();
+        }
         if let Some([plain, sasl]) = self.secure {
             self.certificates();
             listeners = format!(",SSL://127.0.0.1:{plain},SASL_SSL://127.0.0.1:{sasl}");
+            advertised.clone_from(&listeners);
             kinds = ",SSL:SSL,SASL_SSL:SASL_SSL".into();
             tls = format!(
                 "ssl.keystore.type=PEM
@@ -270,7 +298,7 @@ listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.p
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port}{listeners},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{kinds}

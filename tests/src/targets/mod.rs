@@ -1,0 +1,27 @@
+//! Targets of every sink, as [`crate::contract`] and the fault runs use them: the real server, the settings that deliver to it, and its
+//! own way to read back what it holds.
+
+mod clickhouse;
+mod file;
+mod hdfs;
+mod kafka;
+
+pub use clickhouse::ClickhouseTarget;
+pub use file::FileTarget;
+pub use hdfs::HdfsTarget;
+pub use kafka::KafkaTarget;
+
+use crate::oracle::Seen;
+use crate::sdk::Stored;
+
+/// Events of lines or values of shape `server`.
+///
+/// # Panics
+/// If one is not of the load.
+#[track_caller]
+fn seen<'l>(lines: impl IntoIterator<Item = &'l str>) -> Vec<Seen> {
+    let one = |line: &str| {
+        Seen::of(&Stored::parse(line)).unwrap_or_else(|| panic!("not of this client: {line}"))
+    };
+    lines.into_iter().map(one).collect()
+}

@@ -1,0 +1,14 @@
+//! Every sink holds the same contract against its real server: see `tusk_tests::contract`.
+
+use tusk_tests::contract::hold;
+use tusk_tests::targets::{FileTarget, HdfsTarget};
+
+#[test]
+fn files_hold_the_contract() {
+    hold(&mut FileTarget);
+}
+
+#[test]
+fn hdfs_holds_the_contract() {
+    hold(&mut HdfsTarget::start(false));
+}
