@@ -85,6 +85,9 @@ pub(crate) struct Up {
     /// Address of /metrics, /healthz and /readyz; if it is busy the next free port is taken
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8190")]
     pub(crate) console: SocketAddr,
+    /// The embedded ClickHouse is being built, with the output in this file: wait for it while collecting
+    #[arg(long, value_name = "LOG")]
+    pub(crate) olap_wait: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

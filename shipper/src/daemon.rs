@@ -1,15 +1,17 @@
 //! The running shipper, as `tusk run` and `tusk up` start it: HTTP address, engine, control socket, in that order.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use shipper::engine::{Engine, StopReport};
+use shipper::olap::{News, Supervisor};
 
 use crate::config::{self, Config, Loaded};
 use crate::log::LevelHandle;
-use crate::{Fail, control, http};
+use crate::{Fail, control, embed, http};
 
 /// Everything that runs.
 pub(crate) struct Daemon {
@@ -23,11 +25,13 @@ pub(crate) struct Daemon {
     stopping: Arc<AtomicBool>,
     control: Option<control::Server>,
     http: Option<http::Server>,
+    olap: Option<Supervisor>,
     problems: Vec<String>,
 }
 
 impl Daemon {
-    /// Starts; `data` is the folder named on the command line, kept for a reload.
+    /// Starts; `data` is the folder named on the command line, kept for a reload. The embedded ClickHouse comes up meanwhile, if there
+    /// is one: `tell` hears of it. `wait`: it is being built, with the output in that file.
     ///
     /// # Errors
     /// [`Fail`]: an address in use, a data folder that cannot be used, whatever the engine refuses.
@@ -35,20 +39,31 @@ impl Daemon {
         loaded: Loaded,
         data: Option<PathBuf>,
         log: LevelHandle,
+        wait: Option<PathBuf>,
+        tell: impl Fn(News) + Send + Sync + 'static,
     ) -> Result<Self, Fail> {
         let Loaded { config, file } = loaded;
         let listener = http::bind(config.listen).map_err(Fail::new)?;
-        let engine =
-            Engine::start(config.engine()).map_err(|error| Fail::new(error.to_string()))?;
+        let mut settings = config.engine();
+        let plan = embed::embed(&config, &mut settings, wait, &tell);
+        let engine = Engine::start(settings).map_err(|error| Fail::new(error.to_string()))?;
         let engine = Arc::new(engine);
         let stopping = Arc::new(AtomicBool::new(false));
         let control =
             control::Server::start(&config.socket(), Arc::clone(&engine)).map_err(Fail::new)?;
+        let olap = plan.and_then(|mut plan| {
+            plan.timezone = engine.status().timezone;
+            // No thread is no reason not to collect.
+            Supervisor::start(plan, tell)
+                .map_err(|error| tracing::error!(%error, "no ClickHouse"))
+                .ok()
+        });
         let http = http::Server::start(
             listener,
             Arc::clone(&engine),
             Arc::clone(&stopping),
             &config.hosts,
+            olap.as_ref().map(Supervisor::window),
         )
         .map_err(Fail::new)?;
         Ok(Self {
@@ -60,8 +75,19 @@ impl Daemon {
             stopping,
             control: Some(control),
             http: Some(http),
+            olap,
             problems: Vec::new(),
         })
+    }
+
+    /// Where the embedded ClickHouse is, if there is one.
+    pub(crate) fn olap_address(&self) -> Option<SocketAddr> {
+        self.olap.as_ref().map(|_| self.config.olap.address())
+    }
+
+    /// Whether there is an embedded ClickHouse that does not answer yet, or not now.
+    pub(crate) fn olap_is_down(&self) -> bool {
+        self.olap.as_ref().is_some_and(|olap| !olap.window().is_up())
     }
 
     /// Logs what became wrong and what is well again since the last call.
@@ -110,6 +136,8 @@ impl Daemon {
         let report = self.engine.stop(Duration::from_secs(self.config.stop_timeout_s.into()));
         self.control.take();
         self.http.take();
+        // After the sinks, which drain into it.
+        self.olap.take();
         report
     }
 }

@@ -13,6 +13,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use shipper::engine::Engine;
+use shipper::olap::Window;
 use tokio::sync::oneshot;
 
 /// What the handlers share.
@@ -22,6 +23,8 @@ struct Shared {
     stopping: Arc<AtomicBool>,
     /// Host names besides loopback ones.
     hosts: Vec<String>,
+    /// The embedded ClickHouse, if there is one.
+    olap: Option<Arc<Window>>,
 }
 
 /// The running server. Dropped: stopped.
@@ -52,13 +55,14 @@ impl Server {
         engine: Arc<Engine>,
         stopping: Arc<AtomicBool>,
         hosts: &[String],
+        olap: Option<Arc<Window>>,
     ) -> Result<Self, String> {
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let mut hosts: Vec<String> = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         if !address.ip().is_unspecified() {
             hosts.push(address.ip().to_string());
         }
-        let shared = Arc::new(Shared { engine, stopping, hosts });
+        let shared = Arc::new(Shared { engine, stopping, hosts, olap });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -129,6 +133,9 @@ fn is_known(host: &str, hosts: &[String]) -> bool {
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let mut text = String::with_capacity(16 << 10);
     shared.engine.metrics(&mut text);
+    if let Some(olap) = &shared.olap {
+        olap.metrics(&mut text);
+    }
     let _ = write!(
         text,
         "# HELP tusk_build_info Version of the running shipper.\n# TYPE tusk_build_info gauge\n\

@@ -1,7 +1,8 @@
 //! `tusk`: the daemon that drains nginx's ring, and its command line.
 //!
 //! * [`cli`]: what can be typed · [`cmd`]: one file per command · [`config`]: `tusk.toml`
-//! * [`daemon`]: engine + [`control`] socket + [`http`] server, as `tusk run` and `tusk up` start them
+//! * [`daemon`]: engine + [`control`] socket + [`http`] server, as `tusk run` and `tusk up` start them · [`embed`]: the embedded
+//!   ClickHouse beside them
 //! * [`term`], [`lang`], [`log`]: how things are said
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,7 @@ mod cmd;
 mod config;
 mod control;
 mod daemon;
+mod embed;
 mod http;
 mod lang;
 mod log;

@@ -15,14 +15,18 @@ pub struct Tusk {
     console: std::net::SocketAddr,
 }
 
+/// The embedded ClickHouse has tests of its own; each start of it costs half a second.
+const NO_OLAP: &str = "[olap]\nenabled = false\n";
+
 /// The file sink of tests: plain lines, closed early so that no test waits long.
 const FILE_SINK: &str = "[sink.file]\ncompression = \"none\"\nrange_age_ms_max = 300\n";
 
-/// The test's whole `tusk.toml`: data in the test's folder, then `toml`, then [`FILE_SINK`] unless `toml` has its own.
+/// The test's whole `tusk.toml`: data in the test's folder, then `toml`, then [`FILE_SINK`] and [`NO_OLAP`] unless `toml` has its own.
 fn config(dir: &Dir, port: u16, toml: &str) -> String {
     let sink = if toml.contains("[sink.file]") { "" } else { FILE_SINK };
+    let olap = if toml.contains("[olap]") { "" } else { NO_OLAP };
     format!(
-        "data = \"{data}\"\nring = \"{ring}\"\nlisten = \"127.0.0.1:{port}\"\n{toml}\n{sink}",
+        "data = \"{data}\"\nring = \"{ring}\"\nlisten = \"127.0.0.1:{port}\"\n{toml}\n{sink}\n{olap}",
         data = dir.join("data").display(),
         ring = dir.ring().display(),
     )

@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cli::Common;
 use crate::daemon::Daemon;
-use crate::{Fail, log};
+use crate::{Fail, embed, log};
 
 /// How often problems are looked for.
 const WATCH: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ pub(crate) fn run(common: &Common) -> Result<ExitCode, Fail> {
     let loaded = common.load()?;
     let level = log::init(loaded.config.log);
     let signals = signals(&[SIGTERM, SIGINT, SIGHUP])?;
-    let mut daemon = Daemon::start(loaded, common.data.clone(), level)?;
+    let mut daemon = Daemon::start(loaded, common.data.clone(), level, None, embed::log)?;
     let status = daemon.engine.status();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -30,6 +30,9 @@ fn own(config: &Config) -> Result<(), (&'static str, String)> {
     if !(1..=3600).contains(&config.stop_timeout_s) {
         return Err(("stop_timeout_s", "use 1 to 3600".to_owned()));
     }
+    if let Some((setting, problem)) = config.olap.problems().into_iter().next() {
+        return Err((setting, problem));
+    }
     if let Some(file) = &config.keys_file {
         read_keys(file, Secrecy::Kept).map_err(|problem| ("keys_file", problem))?;
     }

@@ -13,6 +13,7 @@ use shipper::engine::EngineConfig;
 use shipper::facts::FactsConfig;
 use shipper::fill::FillConfig;
 use shipper::journal::JournalConfig;
+use shipper::olap::OlapConfig;
 use shipper::quarantine::QuarantineConfig;
 use shipper::sink::SinksConfig;
 
@@ -62,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) fill: FillConfig,
     /// `[quarantine]`
     pub(crate) quarantine: QuarantineConfig,
+    /// `[olap]`
+    pub(crate) olap: OlapConfig,
     /// `[sink.<name>]`
     pub(crate) sink: SinksConfig,
 }
@@ -86,6 +89,7 @@ impl Default for Config {
             facts: engine.facts,
             fill: engine.fill,
             quarantine: engine.quarantine,
+            olap: OlapConfig::default(),
             sink: engine.sink,
         }
     }

@@ -57,6 +57,9 @@ fn head(plan: &Plan, console: SocketAddr, out: &mut String) {
         line(pick(lang, "本机地址", "from here"), &plan.url(&plan.here()), out);
     }
     line(pick(lang, "数据文件", "files"), &shorter(&plan.data.join("files")), out);
+    if let Some(address) = plan.olap {
+        line("ClickHouse", &format!("http://{address}"), out);
+    }
     line(pick(lang, "指标", "metrics"), &format!("http://{console}/metrics"), out);
     out.push('\n');
 }

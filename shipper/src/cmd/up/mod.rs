@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, never, select, tick};
 use event::Lang;
+use shipper::olap::News;
 use shipper::sink::file::Compression;
 use shipper::tap::TapEvent;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -28,6 +29,7 @@ use crate::cli::{Common, Up};
 use crate::config::{Config, Loaded, load};
 use crate::control::client::connect;
 use crate::daemon::Daemon;
+use crate::embed;
 use crate::lang::{self, pick};
 use crate::log::{self, Level};
 use crate::term::{self, Paint, Tone, count};
@@ -48,6 +50,8 @@ struct Plan {
     /// By which a phone or another machine reaches it; with `--lan`.
     lan: Option<std::net::IpAddr>,
     tls: Option<tls::Files>,
+    /// Where the embedded ClickHouse is, or will be once it is up.
+    olap: Option<std::net::SocketAddr>,
     lang: Lang,
     paint: Paint,
     /// Columns of the terminal, if it is one.
@@ -119,13 +123,17 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     let listen = if arguments.lan { place::all(arguments.listen) } else { arguments.listen };
     let address = place::free((listen, arguments.port).into(), lang)?;
     loaded.config.listen = place::free(arguments.console, lang)?;
+    if loaded.config.olap.enabled {
+        loaded.config.olap.listen = place::free(loaded.config.olap.listen, lang)?;
+    }
     let lan = if arguments.lan { place::lan_address(lang) } else { None };
     let tls = if arguments.tls { Some(tls::files(&data, listen, lan)?) } else { None };
-    let plan = Plan {
+    let mut plan = Plan {
         data,
         address,
         lan,
         tls,
+        olap: None,
         lang,
         paint: Paint::for_stdout(),
         columns: term::columns(),
@@ -134,7 +142,17 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     let conf = nginx::Conf { module: &module, user: user.as_ref(), plan: &plan };
     nginx::write(&conf)?;
     nginx::check(&nginx, &plan.data)?;
-    let daemon = Daemon::start(loaded, Some(plan.data.clone()), level)?;
+    let wait = arguments.olap_wait.clone();
+    let key = shorter(&loaded.config.olap.folder(&plan.data).join("key"));
+    let paint = plan.paint;
+    let tell = move |news: News| {
+        if let Some(line) = embed::line(&news, &key, lang) {
+            let tone = if matches!(news, News::Ended { .. }) { Tone::Warn } else { Tone::Good };
+            say(&paint.tone(tone, &line));
+        }
+    };
+    let daemon = Daemon::start(loaded, Some(plan.data.clone()), level, wait, tell)?;
+    plan.olap = daemon.olap_address();
     let events = daemon.engine.tap(TAP_EVENTS);
     let mut nginx = Nginx::start(&nginx, &plan.data, plan.address)?;
 
@@ -208,7 +226,11 @@ fn follow(
                 nginx.keep_alive(plan)?;
                 looks += 1;
                 if looks.is_multiple_of(10) {
-                    let status = daemon.engine.status();
+                    let mut status = daemon.engine.status();
+                    if daemon.olap_is_down() {
+                        // Said already; the sink only says it once more.
+                        status.problems.retain(|problem| !problem.starts_with("sink clickhouse is retrying"));
+                    }
                     for problem in status.problems.iter().filter(|problem| !problems.contains(problem)) {
                         plan.say(Tone::Bad, problem);
                     }

@@ -1,4 +1,15 @@
 //! The embedded ClickHouse as seen from here: a process of its own, `tusk-olap`, that speaks ClickHouse's HTTP interface.
+//!
+//! * [`OlapConfig`]: `[olap]` · [`find`]: program and library · [`Supervisor`]: starts it, watches it, starts it again
+//! * [`Embedded`]: what the ClickHouse sink needs to reach it
+
+mod config;
+mod find;
+mod watch;
+
+pub use config::OlapConfig;
+pub use find::{Found, Missing, find};
+pub use watch::{News, Plan, Supervisor, Window};
 
 use crate::secret::Secret;
 use std::fs::{self, OpenOptions};

@@ -1,0 +1,91 @@
+//! Whether there is an embedded ClickHouse, and what is said about it.
+
+use std::path::PathBuf;
+
+use event::Lang;
+use shipper::engine::EngineConfig;
+use shipper::olap::{Embedded, Missing, News, Plan, find};
+
+use crate::config::Config;
+use crate::lang::pick;
+
+/// What to look after, if there is one: the sink's way to it is put into `engine`. Collecting never waits for it and never fails for
+/// it: where it cannot be had, `tell` hears why, in one line. `wait`: it is being built meanwhile, with the output in that file.
+pub(crate) fn embed(
+    config: &Config,
+    engine: &mut EngineConfig,
+    wait: Option<PathBuf>,
+    tell: &dyn Fn(News),
+) -> Option<Plan> {
+    if !config.olap.enabled {
+        return None;
+    }
+    match find(&config.olap) {
+        Ok(_) => {}
+        Err(Missing::NotYet(_)) if wait.is_some() => {}
+        Err(missing) => {
+            tell(News::Missing(missing.to_string()));
+            return None;
+        }
+    }
+    let folder = config.olap.folder(&config.data);
+    match Embedded::new(config.olap.address(), &folder) {
+        Ok(embedded) => engine.olap = Some(embedded),
+        Err(error) => {
+            tell(News::Missing(format!("{}: {error} (olap.data)", folder.display())));
+            return None;
+        }
+    }
+    // The journal's zone comes in when there is a journal.
+    let timezone = String::new();
+    Some(Plan { config: config.olap.clone(), folder, timezone, wait })
+}
+
+/// For the log of `tusk run`.
+pub(crate) fn log(news: News) {
+    match news {
+        News::Missing(why) => tracing::info!("{why}; collecting without it"),
+        News::Ready { address, text } => {
+            tracing::info!("embedded ClickHouse at http://{address}: {text}");
+        }
+        News::Ended { why, retry } => {
+            let retry_in_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(retry_in_ms, "embedded ClickHouse ended: {why}");
+        }
+        News::Said(line) => tracing::debug!("{line}"),
+    }
+}
+
+/// For the screen of `tusk up`; `key` is the file with the key.
+pub(crate) fn line(news: &News, key: &str, lang: Lang) -> Option<String> {
+    Some(match news {
+        News::Missing(why) => {
+            pick(lang, format!("ClickHouse：{why}"), format!("ClickHouse: {why}"))
+        }
+        News::Ready { address, .. } => {
+            let curl = format!(
+                "curl 'http://{address}/?database=tusk' -H \"X-ClickHouse-Key: $(cat {key})\" -d 'SELECT event, count() FROM events GROUP BY event'"
+            );
+            pick(
+                lang,
+                format!(
+                    "ClickHouse 就绪：http://{address}（用户 default，口令见 {key}）。查询：\n  {curl}"
+                ),
+                format!(
+                    "ClickHouse is ready: http://{address} (user default, key in {key}). Ask it:\n  {curl}"
+                ),
+            )
+        }
+        News::Ended { why, retry } => {
+            let seconds = retry.as_secs_f64();
+            pick(
+                lang,
+                format!("ClickHouse 退出：{why}；{seconds} 秒后重启，期间照常接收"),
+                format!(
+                    "ClickHouse ended: {why}; started again in {seconds} s, collecting goes on"
+                ),
+            )
+        }
+        News::Said(_) => return None,
+    })
+}
