@@ -9,17 +9,19 @@ use shipper::olap::{Embedded, Missing, News, Plan, find};
 use crate::config::Config;
 use crate::lang::pick;
 
-/// What to look after, if there is one: the sink's way to it is put into `engine`. Collecting never waits for it and never fails for
-/// it: where it cannot be had, `tell` hears why, in one line. `wait`: it is being built meanwhile, with the output in that file.
+/// What to look after, if there is one: the sink's way to it is put into `engine` and the sink switched on. Collecting never waits for
+/// it and never fails for it: where it cannot be had, `tell` hears why, in one line, and the sink is left out. `wait`: it is being built
+/// meanwhile, with the output in that file.
 pub(crate) fn embed(
     config: &Config,
     engine: &mut EngineConfig,
     wait: Option<PathBuf>,
     tell: &dyn Fn(News),
 ) -> Option<Plan> {
-    if !config.olap.enabled {
+    if !config.olap.enabled || config.sink.clickhouse.url.is_some() {
         return None;
     }
+    engine.sink.clickhouse.enabled = false;
     match find(&config.olap) {
         Ok(_) => {}
         Err(Missing::NotYet(_)) if wait.is_some() => {}
@@ -30,7 +32,10 @@ pub(crate) fn embed(
     }
     let folder = config.olap.folder(&config.data);
     match Embedded::new(config.olap.address(), &folder) {
-        Ok(embedded) => engine.olap = Some(embedded),
+        Ok(embedded) => {
+            engine.olap = Some(embedded);
+            engine.sink.clickhouse.enabled = true;
+        }
         Err(error) => {
             tell(News::Missing(format!("{}: {error} (olap.data)", folder.display())));
             return None;

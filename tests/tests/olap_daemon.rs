@@ -83,6 +83,40 @@ fn collecting_does_not_wait_for_it() {
 }
 
 #[test]
+fn events_are_in_it_once_though_it_is_killed() {
+    let dir = Dir::new("olap-events");
+    let port = free_port();
+    let nginx = Nginx::start(&dir, |port| conf::collect(&dir, port));
+    let tusk = Tusk::start(&dir, &(toml(port) + "[sink.clickhouse]\nrange_age_ms_max = 100\n"));
+    let send = |user: usize| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let event = format!(
+            "{{\"type\":\"track\",\"event\":\"Buy\",\"distinct_id\":\"u{user}\",\"time\":{},\"properties\":{{\"price\":{user}}}}}",
+            now.as_millis()
+        );
+        let body = format!("data={}", escape(event.as_bytes()));
+        assert_eq!(
+            http::post(nginx.address(), "/sa?project=default", &[], body.as_bytes()).status,
+            200
+        );
+    };
+    let (rounds, each) = (5, 200);
+    for round in 0..rounds {
+        (0..each).for_each(|number| send(round * each + number));
+        if let Some(olap) = children(tusk.id()).first() {
+            signal(*olap, Signal::KILL);
+        }
+    }
+    let all = (rounds * each).to_string();
+    let sql = "SELECT count(), uniqExact(distinct_id) FROM tusk.events";
+    wait_for(60, "all events", || {
+        let text = ask(&dir, port, sql)?.text();
+        (text == format!("{all}\t{all}\n")).then_some(())
+    });
+    tusk.stop();
+}
+
+#[test]
 fn where_the_library_is_missing_one_line_says_so() {
     let dir = Dir::new("olap-none");
     let tusk = Tusk::start(&dir, "[olap]\nlibrary = \"/nowhere/libchdb.so\"\n");

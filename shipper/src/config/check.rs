@@ -30,6 +30,11 @@ fn own(config: &Config) -> Result<(), (&'static str, String)> {
     if !(1..=3600).contains(&config.stop_timeout_s) {
         return Err(("stop_timeout_s", "use 1 to 3600".to_owned()));
     }
+    let clickhouse = &config.sink.clickhouse;
+    if clickhouse.enabled && clickhouse.url.is_none() && !config.olap.enabled {
+        let write = "name a server, as there is no embedded ClickHouse (olap.enabled = false)";
+        return Err(("sink.clickhouse.url", write.to_owned()));
+    }
     if let Some((setting, problem)) = config.olap.problems().into_iter().next() {
         return Err((setting, problem));
     }
