@@ -180,9 +180,9 @@ impl Register {
         self.count >= MARKS_MAX
     }
 
-    /// The journal is needed from here on.
+    /// The journal is needed from here on; `u64::MAX` while every mark is written down, when it would tell a start nothing new.
     pub(crate) fn lsn(&self) -> u64 {
-        self.lsn
+        if self.dirty.is_empty() { u64::MAX } else { self.lsn }
     }
 
     /// Whether a save would tell anything, or spare the next start a scan of more than `bytes`.
