@@ -156,6 +156,7 @@ fn open(disk: &DoubleDisk) -> Result<Life, String> {
             segments: Arc::clone(&segments),
             facts: Arc::clone(&files),
             refused: doors.refused(),
+            reopen: None,
         };
         Runner::open(parts, sink)
     };

@@ -116,6 +116,10 @@ impl Daemon {
         if let Err(error) = self.engine.reload_secrets() {
             tracing::error!("keys and tokens stay as they were: {error}");
         }
+        let resumed = self.engine.resume();
+        if !resumed.is_empty() {
+            tracing::info!(sinks = ?resumed, "stopped sinks try again");
+        }
         self.log.set(loaded.config.log.level);
         self.config.log.level = loaded.config.log.level;
         self.config.stop_timeout_s = loaded.config.stop_timeout_s;
@@ -134,6 +138,9 @@ impl Daemon {
     pub(crate) fn stop(mut self) -> StopReport {
         self.stopping.store(true, Ordering::Release);
         let report = self.engine.stop(Duration::from_secs(self.config.stop_timeout_s.into()));
+        for warning in self.engine.take_warnings() {
+            tracing::warn!("{warning}");
+        }
         self.control.take();
         self.http.take();
         // After the sinks, which drain into it.

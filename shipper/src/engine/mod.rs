@@ -21,9 +21,13 @@ use crate::sealed::Settings;
 use crate::status::Status;
 use crate::tap::TapEvent;
 use crossbeam_channel::Receiver;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long after a stop's deadline a thread may still be busy before it is let go.
+const LET_GO: Duration = Duration::from_secs(1);
 
 /// Why the engine cannot start; each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +73,7 @@ pub struct Engine {
     opens_with: Settings,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Its flock makes this the one tusk of the data folder.
-    _lock: std::fs::File,
+    _lock: Arc<std::fs::File>,
 }
 
 impl Engine {
@@ -154,22 +158,46 @@ impl Engine {
         std::mem::take(&mut self.shared.looks().warnings)
     }
 
+    /// Lets stopped sinks open their targets again and try what stopped them: a person has looked. Returns their names.
+    pub fn resume(&self) -> Vec<String> {
+        let stopped = report::windows(&self.shared).iter().filter(|s| s.stopped.load(Relaxed));
+        stopped
+            .map(|sink| {
+                sink.resume.store(true, std::sync::atomic::Ordering::Release);
+                sink.name.clone()
+            })
+            .collect()
+    }
+
     /// Drains the ring, delivers what is there, stops the threads; what is not done by `timeout` stays in the journal for the next
-    /// start. A second call returns at once.
+    /// start. A sink whose call to its target is still out a moment later is let go: it may write nothing down any more. A second
+    /// call returns at once.
     pub fn stop(&self, timeout: Duration) -> StopReport {
         self.shared.stop.request(timeout);
+        self.shared.facts.decided().wake();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let deadline = Instant::now() + timeout + LET_GO;
         for thread in threads {
-            let _ = thread.join();
+            while !thread.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            if thread.is_finished() {
+                let _ = thread.join();
+            } else {
+                let name = thread.thread().name().unwrap_or("?").trim_start_matches("tusk-");
+                for sink in report::windows(&self.shared).iter().filter(|sink| sink.name == name) {
+                    sink.let_go.store(true, std::sync::atomic::Ordering::Release);
+                }
+                let text = "did not come back in time and was let go; the next start goes on";
+                self.shared.warn(name, text);
+            }
         }
         let decided = self.shared.facts.decided().get();
         let sinks = self.shared.sinks.get().map_or(&[][..], Vec::as_slice);
         StopReport {
-            ring_drained: self.shared.drained.load(std::sync::atomic::Ordering::Relaxed),
-            sinks_drained: sinks
-                .iter()
-                .all(|s| s.done.load(std::sync::atomic::Ordering::Relaxed) >= decided),
+            ring_drained: self.shared.drained.load(Relaxed),
+            sinks_drained: sinks.iter().all(|s| s.done.load(Relaxed) >= decided),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::journal::{Journal, JournalError, Meta};
 use crate::quarantine::Quarantine;
 use crate::range::Want;
 use crate::sealed::Opener;
-use crate::sink::runner::{self, Runner};
+use crate::sink::runner::{self, Reopen, Runner};
 use crate::sink::{Common, Context};
 use crate::state::State;
 use crate::zone::Zone;
@@ -36,7 +36,7 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
     let data = &config.data;
     let dir = data.join("journal");
     create_dirs(disk.as_ref(), data, &dir).map_err(|error| at(&dir, error))?;
-    let lock = lock(data)?;
+    let lock = Arc::new(lock(data)?);
     let meta = meta(disk.as_ref(), &dir, &config)?;
     let zone = Zone::named(&meta.timezone).map_err(|problem| setting("timezone", problem))?;
     let bytes_max = config.journal_bytes_max(disk.as_ref()).map_err(|error| at(data, error))?;
@@ -123,7 +123,7 @@ fn runners(
     bytes_max: u64,
 ) -> Result<Vec<(String, Runner)>, StartError> {
     let mut runners = Vec::new();
-    let mut open = |name: &str, common: Common, want: Want, sink| {
+    let mut open = |name: &str, common: Common, want: Want, sink, reopen: Option<Reopen>| {
         let common = Common {
             lag_bytes_max: match common.lag_bytes_max {
                 0 => bytes_max / 2,
@@ -141,6 +141,7 @@ fn runners(
             segments: Arc::clone(&shared.segments),
             facts: Arc::clone(&shared.facts),
             refused: quarantine.refused(),
+            reopen,
         };
         let runner = Runner::open(parts, sink)
             .map_err(|problem| setting(&format!("sink.{name}"), problem))?;
@@ -148,7 +149,7 @@ fn runners(
         Ok::<_, StartError>(())
     };
     let (common, sink) = quarantine.sink();
-    open("quarantine", common, Want::Quarantine, sink)?;
+    open("quarantine", common, Want::Quarantine, sink, None)?;
     for (name, config) in shared.config.sink.all() {
         if !config.common().enabled {
             continue;
@@ -161,7 +162,14 @@ fn runners(
         let name = name.to_owned();
         let want =
             if common.rejected_too { Want::All(name.clone()) } else { Want::Kept(name.clone()) };
-        open(&name, common, want, sink)?;
+        let (again, context, word) = (Arc::clone(shared), context.clone(), name.clone());
+        let reopen: Reopen = Box::new(move |state| {
+            let all = again.config.sink.all();
+            let config = all.iter().find(|(name, _)| *name == word).map(|(_, config)| config);
+            let config = config.ok_or_else(|| format!("there is no sink {word}"))?;
+            config.open(&Context { state: Some(state), ..context.clone() })
+        });
+        open(&name, common, want, sink, Some(reopen))?;
     }
     let windows: Vec<_> = runners.iter().map(|(_, runner)| Arc::clone(runner.shared())).collect();
     quarantine.watch(&windows, &shared.segments);

@@ -74,6 +74,8 @@ pub(super) fn sink(mut runner: Runner, shared: &Arc<Shared>) {
         let closed = shared.looks().closed;
         let step = runner.step(super::now_ms(), stopping, closed);
         if stopping && (runner.done() >= decided || shared.stop.is_late()) {
+            // What cannot be written down now is offered once more by the next life.
+            let _ = runner.close();
             return;
         }
         match step {
@@ -85,8 +87,26 @@ pub(super) fn sink(mut runner: Runner, shared: &Arc<Shared>) {
                 std::thread::sleep(Duration::from_millis(ms.min(200)));
             }
             Step::Retry(ms) => shared.stop.sleep(Duration::from_millis(ms)),
-            // Only a restart, after a person looked, tries again.
-            Step::Stopped => return,
+            Step::Stopped => {
+                if !wait_for_person(&mut runner, shared) {
+                    return;
+                }
+            }
         }
+    }
+}
+
+/// A stopped sink tries again after a restart, or when a person who looked says so. `false`: the engine stops.
+fn wait_for_person(runner: &mut Runner, shared: &Arc<Shared>) -> bool {
+    // The next life need not offer what was delivered before it stopped.
+    let _ = runner.close();
+    loop {
+        if shared.stop.requested() {
+            return false;
+        }
+        if runner.shared().resume.swap(false, Ordering::AcqRel) && runner.resume() {
+            return true;
+        }
+        shared.stop.sleep(SLEEP);
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn check(
 }
 
 /// The state of a sink that has none yet.
-pub(super) fn first(parts: &Parts, target: String, path: &Path) -> Result<State, String> {
+pub(super) fn first(parts: &Parts, target: String) -> Result<State, String> {
     let (decided, totals) = parts.facts.totals();
     let start = match parts.common.start {
         Start::Oldest => parts.segments.start_lsn().min(decided),
@@ -56,9 +56,8 @@ pub(super) fn first(parts: &Parts, target: String, path: &Path) -> Result<State,
         state.sums.kept = below.kept;
         state.sums.redriven = below.redriven;
         state.sums.skipped = below.kept + below.redriven;
-        state.holes.push((0, start));
+        state.add_hole(0, start, state.sums.skipped);
     }
     disk::create_dirs(parts.disk.as_ref(), &parts.dir, &parts.dir).map_err(|e| e.to_string())?;
-    state.save(parts.disk.as_ref(), path).map_err(|e| e.to_string())?;
     Ok(state)
 }

@@ -173,6 +173,11 @@ pub trait Sink: Send {
         usize::MAX
     }
 
+    /// Events of one range at most. It may follow what the target has taken lately, so that a range never takes long.
+    fn events_max(&self) -> u64 {
+        u64::MAX
+    }
+
     /// How old, ms, a range of so many journal bytes may grow before it is closed, where that is not `range_age_ms_max`: what keeps
     /// files from being small.
     fn age_ms_max(&self, bytes: u64) -> Option<u64> {

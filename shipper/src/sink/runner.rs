@@ -1,18 +1,20 @@
 //! The loop every sink runs in: chooses ranges, writes them down, delivers, retries, counts. Once, for all sinks.
 
+mod window;
+
+pub use window::Shared;
+
 use super::begin::{check, first};
 use super::{Common, DeliverError, Range, Receipt, Refused, Sink};
 use crate::disk::Disk;
 use crate::facts::{FactsFiles, FactsReader};
 use crate::journal::{JournalError, Segments};
 use crate::range::{Passed, RangeReader, Want};
-use crate::state::State;
+use crate::state::{State, StateFile};
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// First pause after a failed try; doubled up to [`RETRY_MS_MAX`].
 const RETRY_MS_MIN: u64 = 100;
@@ -23,63 +25,9 @@ const RETRY_MS_MAX: u64 = 5_000;
 const UNSAVED_BYTES_MAX: u64 = 16 << 20;
 /// … or so long.
 const UNSAVED_MS_MAX: i64 = 5_000;
-
-/// What others may see of a sink.
-#[derive(Debug, Default)]
-pub struct Shared {
-    /// Word in the list.
-    pub name: String,
-    /// Whether it may hold the journal up to its cap.
-    pub required: bool,
-    /// Everything below was delivered.
-    pub done: AtomicU64,
-    /// As `done`, as far as the state file says so: a crash goes back here.
-    pub saved: AtomicU64,
-    /// An optional sink further behind than this is parked.
-    pub lag_bytes_max: u64,
-    /// Parked: its hole will be skipped.
-    pub parked: AtomicBool,
-    /// A person has to look.
-    pub stopped: AtomicBool,
-    /// Delivering right now.
-    pub busy: AtomicBool,
-    /// Ranges delivered.
-    pub ranges: AtomicU64,
-    /// Tries that failed.
-    pub retries: AtomicU64,
-    /// Receive time of the oldest undelivered record, ms; 0 = none.
-    pub oldest_ms: AtomicU64,
-    /// State as saved, and the last error.
-    pub seen: Mutex<(State, String)>,
-}
-
-impl Shared {
-    /// State as saved last.
-    pub fn state(&self) -> State {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
-    }
-
-    /// Why the last try failed; empty when it went well.
-    pub fn last_error(&self) -> String {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
-    }
-
-    /// The first lsn it needs; `u64::MAX` = it holds nothing. An optional sink that is too far behind is parked here, by whoever asks,
-    /// since it may hang in a call to its target.
-    pub fn floor(&self, decided: u64) -> u64 {
-        let done = self.done.load(Ordering::Relaxed);
-        if !self.required && decided.saturating_sub(done) > self.lag_bytes_max {
-            self.parked.store(true, Ordering::Relaxed);
-            return u64::MAX;
-        }
-        self.parked.store(false, Ordering::Relaxed);
-        self.saved.load(Ordering::Relaxed)
-    }
-
-    fn set_error(&self, error: &str) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).1 = error.to_owned();
-    }
-}
+/// A delivered range is written down together with the next one, if that comes so soon: a sink that commits fifty times a second then
+/// saves once for each range. A crash in between offers the delivered range once more, as a crash before the save always did.
+const DELIVERED_MS_MAX: i64 = 100;
 
 /// Takes what a target refused, durably, before the cursor passes.
 pub trait RefusedStore: Send {
@@ -124,14 +72,21 @@ pub struct Parts {
     pub facts: Arc<FactsFiles>,
     /// Where refused events go.
     pub refused: Box<dyn RefusedStore>,
+    /// Opens the sink again after a stop, as a restart would; `None` = only a restart can.
+    pub reopen: Option<Reopen>,
 }
+
+/// Opens a sink whose state is this.
+pub type Reopen = Box<dyn Fn(State) -> Result<Box<dyn Sink>, String> + Send>;
 
 /// The loop's state. Driven by [`Runner::step`].
 pub struct Runner {
     parts: Parts,
-    path: PathBuf,
+    file: StateFile,
     sink: Box<dyn Sink>,
     state: State,
+    /// When a range was delivered that the state file does not know of, ms.
+    unsaved_ms: Option<i64>,
     shared: Arc<Shared>,
     reader: RangeReader,
     cut: Cut,
@@ -157,6 +112,8 @@ struct Cut {
     /// Receive time of its first record.
     first_recv_ms: i64,
     full: bool,
+    /// Events the sink wants to see.
+    events: u64,
     /// Whether it holds anything the sink wants to see.
     wanted: bool,
 }
@@ -170,6 +127,7 @@ impl Cut {
         self.since_ms = None;
         self.first_recv_ms = 0;
         self.full = false;
+        self.events = 0;
         self.wanted = false;
     }
 }
@@ -185,8 +143,11 @@ impl Runner {
         let target = sink.target();
         let state = match State::load(disk, &path).map_err(|e| e.to_string())? {
             Some(state) => check(state, &parts, &target, &path)?,
-            None => first(&parts, target, &path)?,
+            None => first(&parts, target)?,
         };
+        // A process that died may have written it without living to sync it: what is believed must be durable first.
+        let mut file = StateFile::new(&path);
+        file.save(disk, &state).map_err(|e| e.to_string())?;
         let shared = Arc::new(Shared {
             name: parts.name.clone(),
             required: parts.common.required,
@@ -205,14 +166,16 @@ impl Runner {
             since_ms: None,
             first_recv_ms: 0,
             full: false,
+            events: 0,
             wanted: false,
         };
         cut.restart(state.done);
         Ok(Self {
             parts,
-            path,
+            file,
             sink,
             state,
+            unsaved_ms: None,
             shared,
             reader,
             cut,
@@ -256,6 +219,44 @@ impl Runner {
         }
     }
 
+    /// After a stop: opens the sink again and tries what stopped it. `false`: it cannot be opened, the reason is in [`Shared`].
+    pub fn resume(&mut self) -> bool {
+        let Some(reopen) = &self.parts.reopen else { return false };
+        let opened = reopen(self.state.clone()).and_then(|sink| {
+            let target = sink.target();
+            if target == self.state.target {
+                Ok(sink)
+            } else {
+                Err(format!("it was to deliver to {}, now to {target}", self.state.target))
+            }
+        });
+        match opened {
+            Ok(sink) => {
+                self.sink = sink;
+                self.cut.restart(self.state.done);
+                self.retry_ms = 0;
+                self.shared.stopped.store(false, Ordering::Relaxed);
+                true
+            }
+            Err(error) => {
+                self.shared.set_error(&error);
+                false
+            }
+        }
+    }
+
+    /// Writes down what was delivered and is not yet.
+    ///
+    /// # Errors
+    /// The disk's; the next life offers a delivered range once more.
+    pub fn close(&mut self) -> Result<(), DeliverError> {
+        if self.unsaved_ms.is_some() || self.shared.saved.load(Ordering::Relaxed) < self.state.done
+        {
+            self.save()?;
+        }
+        Ok(())
+    }
+
     fn try_step(
         &mut self,
         now_ms: i64,
@@ -266,7 +267,8 @@ impl Runner {
         if self.state.pending.is_none() {
             if let Some(wait_ms) = self.choose(now_ms, drain)? {
                 self.tick(now_ms, closed)?;
-                return Ok(Step::Idle(wait_ms));
+                let left_ms = self.settle(now_ms, drain)?;
+                return Ok(Step::Idle(wait_ms.min(left_ms)));
             }
             if !self.cut.wanted {
                 self.pass(now_ms, drain)?;
@@ -279,14 +281,29 @@ impl Runner {
                 return Err(error);
             }
         }
-        self.deliver()?;
+        self.deliver(now_ms)?;
+        if drain {
+            self.close()?;
+        }
         Ok(Step::Delivered)
+    }
+
+    /// Saves a delivered range that no next one followed; ms until it is time to.
+    fn settle(&mut self, now_ms: i64, drain: bool) -> Result<u64, DeliverError> {
+        let Some(since_ms) = self.unsaved_ms else { return Ok(u64::MAX) };
+        let left_ms = DELIVERED_MS_MAX - (now_ms - since_ms).max(0);
+        if drain || left_ms <= 0 {
+            self.save()?;
+            return Ok(u64::MAX);
+        }
+        Ok(left_ms.unsigned_abs())
     }
 
     /// Extends the range; `Some(ms)`: not closed yet, look again then.
     fn choose(&mut self, now_ms: i64, drain: bool) -> Result<Option<u64>, DeliverError> {
         let limit = self.parts.facts.decided().get();
         let max = self.parts.common.range_bytes_max;
+        let events_max = self.sink.events_max();
         while !self.cut.full {
             let Some(fact) = self.cut.facts.next(limit).map_err(journal)? else { break };
             if self.cut.since_ms.is_none() {
@@ -296,6 +313,7 @@ impl Runner {
             }
             self.cut.wanted |= self.parts.want.shows(&fact);
             if self.parts.want.event(&fact) {
+                self.cut.events += 1;
                 let partition = self.sink.partition(&fact);
                 // Neighbours mostly share theirs.
                 if self.cut.last_partition != Some(partition) {
@@ -313,7 +331,9 @@ impl Runner {
                 self.cut.end = fact.lsn + u64::from(fact.record_bytes);
                 let bytes = self.cut.end - self.state.done;
                 let spread = self.cut.partitions.len() >= self.sink.partitions_max();
-                self.cut.full = bytes >= max || (spread && self.cut.partitions.len() > 1);
+                self.cut.full = bytes >= max
+                    || self.cut.events >= events_max
+                    || (spread && self.cut.partitions.len() > 1);
             }
         }
         if self.cut.end == self.state.done {
@@ -330,7 +350,7 @@ impl Runner {
         Ok(Some((age_max - age).min(1000)))
     }
 
-    fn deliver(&mut self) -> Result<(), DeliverError> {
+    fn deliver(&mut self, now_ms: i64) -> Result<(), DeliverError> {
         let Some((from, to)) = self.state.pending else { return Ok(()) };
         let mut range = Range { from, to, reader: &mut self.reader, passed: Passed::default() };
         self.shared.busy.store(true, Ordering::Relaxed);
@@ -338,18 +358,21 @@ impl Runner {
         self.shared.busy.store(false, Ordering::Relaxed);
         let receipt = delivered?;
         let passed = range.passed;
+        self.shared.is_let_go()?;
         if !receipt.refused.is_empty() {
             self.parts
                 .refused
                 .put(&self.parts.name, &mut range, &receipt.refused)
                 .map_err(DeliverError::Unavailable)?;
         }
-        self.finish(to, &passed, &receipt)
+        self.finish(to, &passed, &receipt)?;
+        self.unsaved_ms.get_or_insert(now_ms);
+        Ok(())
     }
 
+    /// The state file follows, see [`DELIVERED_MS_MAX`].
     fn finish(&mut self, to: u64, passed: &Passed, receipt: &Receipt) -> Result<(), DeliverError> {
-        let mut next = self.state.clone();
-        let sums = &mut next.sums;
+        let mut sums = self.state.sums;
         if self.parts.want != Want::Quarantine {
             sums.kept += passed.kept + passed.lost;
             sums.redriven += passed.redriven;
@@ -370,11 +393,9 @@ impl Runner {
                 )));
             }
         }
-        next.done = to;
-        next.pending = None;
-        next.save(self.parts.disk.as_ref(), &self.path)?;
-        self.state = next;
-        self.shared.saved.store(to, Ordering::Relaxed);
+        self.state.sums = sums;
+        self.state.done = to;
+        self.state.pending = None;
         self.shared.ranges.fetch_add(1, Ordering::Relaxed);
         self.publish();
         self.cut.restart(to);
@@ -397,7 +418,9 @@ impl Runner {
     }
 
     fn save(&mut self) -> Result<(), DeliverError> {
-        self.state.save(self.parts.disk.as_ref(), &self.path)?;
+        self.shared.is_let_go()?;
+        self.file.save(self.parts.disk.as_ref(), &self.state)?;
+        self.unsaved_ms = None;
         self.shared.saved.store(self.state.done, Ordering::Relaxed);
         self.publish();
         Ok(())
@@ -421,22 +444,24 @@ impl Runner {
                 "the facts of the hole's end are not there".into(),
             ));
         };
-        let mut next = self.state.clone();
-        let seen = next.sums.kept + next.sums.redriven;
+        let before = self.state.clone();
+        let sums = &mut self.state.sums;
+        let seen = sums.kept + sums.redriven;
         let all = below.kept + below.redriven;
         // Re-drives for this sink alone are not in the totals of all; they can only make the hole look smaller.
         let hole = all.saturating_sub(seen);
-        let kept = below.kept.saturating_sub(next.sums.kept).min(hole);
-        next.sums.kept += kept;
-        next.sums.redriven += hole - kept;
-        next.sums.skipped += hole;
-        next.add_hole(next.done, start);
-        next.done = start;
-        next.pending = None;
-        next.save(self.parts.disk.as_ref(), &self.path)?;
-        self.state = next;
-        self.shared.saved.store(start, Ordering::Relaxed);
-        self.publish();
+        let kept = below.kept.saturating_sub(sums.kept).min(hole);
+        sums.kept += kept;
+        sums.redriven += hole - kept;
+        sums.skipped += hole;
+        self.state.add_hole(before.done, start, hole);
+        self.state.done = start;
+        // It may have reached the target all the same: a replay offers it first, just as it was.
+        self.state.refill = self.state.pending.take().or(before.refill);
+        if let Err(error) = self.save() {
+            self.state = before;
+            return Err(error);
+        }
         self.cut.restart(start);
         Ok(())
     }
