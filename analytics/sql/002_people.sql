@@ -28,7 +28,8 @@ LIFETIME(MIN 5 MAX 15);
 
 -- Events with the person behind them. Reports name user_id, never id_hash. FINAL: what came twice in spite of everything counts once.
 CREATE VIEW IF NOT EXISTS {db}.events_v{on_cluster} AS
-SELECT *, dictGetOrDefault('{db}.id_dict', 'login_hash', cityHash64(project, id_hash), id_hash) AS user_id
+SELECT *, dictGetOrDefault('{db}.id_dict', 'login_hash', cityHash64(project, id_hash), id_hash) AS user_id,
+    if(anonymous_id = '', distinct_id, anonymous_id) AS device
 FROM {db}.events FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1;
 

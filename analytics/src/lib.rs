@@ -93,6 +93,15 @@ pub fn rollups(form: &Form<'_>) -> Vec<Rollup> {
     all
 }
 
+/// The statement that makes the dictionary of people anew, by its newest definition.
+#[must_use]
+pub fn dictionary(form: &Form<'_>) -> String {
+    let all = MIGRATIONS.iter().flat_map(|migration| migration.statements(form));
+    let mark = "CREATE DICTIONARY IF NOT EXISTS";
+    let newest = all.rev().find(|statement| statement.starts_with(mark)).unwrap_or_default();
+    newest.replacen(mark, "CREATE OR REPLACE DICTIONARY", 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +145,11 @@ mod tests {
         assert_eq!((local, distributed), (7, 7));
         assert!(all.iter().all(|statement| statement.contains(" ON CLUSTER 'main'")));
         assert!(all.iter().any(|s| s.contains("replicated_deduplication_window = 10000")));
+    }
+
+    #[test]
+    fn the_dictionary_can_be_made_anew() {
+        assert!(dictionary(&SINGLE).starts_with("CREATE OR REPLACE DICTIONARY tusk.id_dict\n("));
     }
 
     #[test]

@@ -60,6 +60,21 @@ pub(crate) enum Command {
     /// Make keys for encrypting SDKs
     #[command(subcommand)]
     Keys(Keys),
+    /// Bring ClickHouse's schema up to date, or start a sink anew
+    Migrate(Migrate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// Show which migrations there are and which the database has
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Show the statements that would be run, and run none
+    #[arg(long, conflicts_with = "list")]
+    pub(crate) dry_run: bool,
+    /// Forget this sink's position (tusk must not run): it starts anew by its `start` setting, at the target of today's settings
+    #[arg(long, value_name = "SINK", conflicts_with_all = ["list", "dry_run"])]
+    pub(crate) reset: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -2,11 +2,17 @@
 // A test has one way to report what it did not expect.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "sink_clickhouse/bad_days.rs"]
+mod bad_days;
+#[path = "sink_clickhouse/crash.rs"]
+mod crash;
+
 use std::net::SocketAddr;
 use std::process::Output;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tusk_tests::conf;
+use tusk_tests::json::Json;
 use tusk_tests::ledger::Ledger;
 use tusk_tests::load::base64;
 use tusk_tests::servers::olap::Olap;
@@ -132,8 +138,124 @@ fn events_profiles_and_items_are_rows_anybody_can_ask_for() {
     );
     assert_eq!(ask("SELECT item_id, str FROM tusk.items_v"), "s1\t{'name':'cup'}");
     assert_eq!(ask("SELECT anon_id, login_id FROM tusk.id_map"), "anon\tu1");
-    let audit = text(&tusk.command(&["ledger", "--audit", "--json"]));
-    assert!(audit.contains("clickhouse"), "{audit}");
-    println!("{audit}");
+    audited(&tusk, 6);
+    tusk.stop();
+}
+
+/// Reads the tables back: nothing is missing, nothing too much.
+#[track_caller]
+fn audited(tusk: &Tusk, events: u64) {
+    let out = text(&tusk.command(&["ledger", "--audit", "--json"]));
+    let json = Json::parse(out.trim()).unwrap_or_else(|error| panic!("{error}: {out}"));
+    let at = (0..8).find(|at| json.text(&format!("/audit/{at}/sink")) == Some("clickhouse"));
+    let of = |name: &str| format!("/audit/{}/{name}", at.unwrap());
+    let events = events.to_string();
+    assert_eq!(json.number(&of("expected")), Some(events.as_str()), "{out}");
+    assert_eq!(json.number(&of("found")), Some(events.as_str()), "{out}");
+    for list in ["missing", "surplus"] {
+        assert!(matches!(json.at(&of(list)), Some(Json::List(list)) if list.is_empty()), "{out}");
+    }
+}
+
+#[test]
+fn people_are_one_before_and_after_they_log_in() {
+    let olap = Olap::start();
+    let dir = Dir::new("clickhouse-people");
+    let nginx = Nginx::start(&dir, |port| conf::collect(&dir, port));
+    let tusk = Tusk::start(&dir, &settings(&olap, ""));
+    let bound = r#","login_id":"u9","anonymous_id":"phone""#;
+    send(
+        nginx.address(),
+        &[
+            event("$pageview", "cookie", "", ""),
+            event("$SignUp", "u1", "", r#","original_id":"cookie""#)
+                .replace("\"track\"", "\"track_signup\""),
+            event("$pageview", "u1", "", ""),
+            event("$AppStart", "phone", "", ""),
+            event("$AppStart", "u9", "", bound),
+            event("$AppEnd", "u9", "", bound),
+            event("$pageview", "stranger", "", ""),
+        ],
+    );
+    settled(&tusk, 7);
+    assert_eq!(olap.query("SELECT count(), uniqExact(anon_id, login_id) FROM tusk.id_map"), "2\t2");
+    let people =
+        "SELECT uniqExact(id_hash), uniqExact(user_id), uniqExact(device) FROM tusk.events_v";
+    wait_for(30, "the dictionary to know", || {
+        let found = olap.query(people);
+        (found == "5\t3\t4").then_some(())
+    });
+    tusk.stop();
+}
+
+#[test]
+fn an_event_sent_late_stands_on_its_own_day() {
+    let olap = Olap::start();
+    let dir = Dir::new("clickhouse-late");
+    let nginx = Nginx::start(&dir, |port| conf::collect(&dir, port));
+    let zone = "timezone = \"Asia/Shanghai\"\n";
+    let tusk = Tusk::start(&dir, &(zone.to_owned() + &settings(&olap, "keep_days = 30")));
+    let (now, day) = (now_ms(), 86_400_000);
+    let at = |name: &str, time: u64| {
+        format!(
+            r#"{{"distinct_id":"u1","event":"{name}","type":"track","time":{time},"_flush_time":{now},"properties":{{}}}}"#
+        )
+    };
+    send(
+        nginx.address(),
+        &[
+            at("Yesterday", now - day),
+            at("Ancient", now - 60 * day),
+            at("Ahead", now + 2 * day),
+            at("Now", now),
+        ],
+    );
+    assert_eq!(settled(&tusk, 4), delivered(4));
+    let ask = |name: &str| {
+        olap.query(&format!(
+            "SELECT day - toDate(recv_time), has(codes, 'T003'), round((toUnixTimestamp64Milli(time) - {now}) / {day}) FROM tusk.events WHERE event = '{name}'"
+        ))
+    };
+    assert_eq!(ask("Now"), "0\t0\t0");
+    assert_eq!(ask("Yesterday"), "-1\t0\t-1");
+    assert_eq!(ask("Ancient"), "0\t1\t-60");
+    assert_eq!(ask("Ahead"), "0\t1\t2");
+    let days = "SELECT uniqExact(day), sum(events) FROM tusk.by_hour";
+    assert_eq!(olap.query(days), "2\t4");
+    tusk.stop();
+}
+
+#[test]
+fn an_sdks_resend_is_dropped_or_kept_by_setting() {
+    for (keep, rows, books) in [
+        ("", "1\t0", Books { delivered: 1, deduplicated: 1, refused: 0 }),
+        ("duplicates = \"keep\"", "2\t1", delivered(2)),
+    ] {
+        let olap = Olap::start();
+        let dir = Dir::new("clickhouse-resend");
+        let nginx = Nginx::start(&dir, |port| conf::collect(&dir, port));
+        let tusk = Tusk::start(&dir, &settings(&olap, keep));
+        let once = event("Buy", "u1", "", r#","_track_id":77"#);
+        send(nginx.address(), std::slice::from_ref(&once));
+        send(nginx.address(), &[once]);
+        assert_eq!(settled(&tusk, 2), books);
+        olap.query("OPTIMIZE TABLE tusk.events FINAL");
+        assert_eq!(olap.query("SELECT count(), sum(duplicate) FROM tusk.events"), rows);
+        tusk.stop();
+    }
+}
+
+#[test]
+fn what_was_rejected_can_be_asked_for_too() {
+    let olap = Olap::start();
+    let dir = Dir::new("clickhouse-bad");
+    let nginx = Nginx::start(&dir, |port| conf::collect(&dir, port));
+    let tusk = Tusk::start(&dir, &settings(&olap, ""));
+    send(nginx.address(), &[event("1 bad", "u1", "", ""), event("Good", "u1", "", "")]);
+    assert_eq!(settled(&tusk, 1), delivered(1));
+    assert_eq!(
+        olap.query("SELECT reason, field, distinct_id, app_version, position(raw, '1 bad') > 0 FROM tusk.bad_events"),
+        "N101\t/event\tu1\t6.2.0\t1"
+    );
     tusk.stop();
 }

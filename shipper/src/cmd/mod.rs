@@ -5,6 +5,7 @@ mod decode;
 mod import;
 mod keys;
 mod ledger;
+mod migrate;
 mod quarantine;
 mod run;
 mod span;
@@ -37,6 +38,7 @@ pub(crate) fn main(cli: Cli) -> Result<ExitCode, Fail> {
         Command::Ledger(arguments) => ledger::run(common, &arguments),
         Command::Quarantine(verb) => quarantine::run(common, verb),
         Command::Keys(Keys::New(arguments)) => keys::run(common, &arguments),
+        Command::Migrate(arguments) => migrate::run(common, &arguments),
     }
 }
 

@@ -91,6 +91,7 @@ impl Work<'_> {
             if !plan.repair && now_ms - plan.first_ms > self.resend_ms_max {
                 plan.repair = true;
                 self.plans.save(&plan)?;
+                tracing::warn!(from, to, "ClickHouse: tokens may be forgotten; asking what is missing");
             }
         }
         for table in Table::ALL {
@@ -131,6 +132,8 @@ impl Work<'_> {
                     self.wait_for_own()?;
                     let marks = block.marks.get(piece.0..piece.1).unwrap_or_default();
                     if !self.present(table, marks, (plan.from, plan.to))?.is_empty() {
+                        let (from, to) = (plan.from, plan.to);
+                        tracing::warn!(from, to, reason, "ClickHouse: stored in part; asking what is missing");
                         plan.repair = true;
                         self.plans.save(plan)?;
                         return Ok(());
@@ -153,6 +156,8 @@ impl Work<'_> {
             }
         }
         if tried && Table::HOMES.contains(&table) && !self.is_whole(table, block, plan)? {
+            let (from, to, table) = (plan.from, plan.to, table.name());
+            tracing::warn!(from, to, table, "ClickHouse: not there once after a resend; asking what is missing");
             plan.repair = true;
             self.plans.save(plan)?;
         }
@@ -407,17 +412,19 @@ impl Work<'_> {
         for rollup in analytics::rollups(&self.form) {
             let table = self.server.table(&rollup.table);
             let stage = format!("{table}_of_{suffix}");
-            let select =
-                rollup.select.replace("{day}", &day).replace("{node}", &node);
-            for statement in [
-                format!("DROP TABLE IF EXISTS {stage} SYNC"),
-                format!("CREATE TABLE {stage} AS {table}"),
-                format!("INSERT INTO {stage} SETTINGS insert_deduplicate = 0, async_insert = 0 {select}"),
-                format!("ALTER TABLE {table} REPLACE PARTITION ({day}, {node}) FROM {stage}"),
-                format!("DROP TABLE {stage} SYNC"),
-            ] {
-                self.server.execute(&statement).map_err(|fault| unavailable(&fault))?;
+            let select = rollup.select.replace("{day}", &day).replace("{node}", &node);
+            let run = |sql: String| self.server.execute(&sql).map_err(|fault| unavailable(&fault));
+            run(format!("DROP TABLE IF EXISTS {stage} SYNC"))?;
+            run(format!("CREATE TABLE {stage} AS {table}"))?;
+            run(format!("INSERT INTO {stage} {select}"))?;
+            let some = self.server.ask(&format!("SELECT count() FROM {stage}"));
+            let some = some.map_err(|fault| unavailable(&fault))?;
+            if some.first().and_then(|line| line.first()).is_some_and(|cell| cell != "0") {
+                run(format!("ALTER TABLE {table} REPLACE PARTITION ({day}, {node}) FROM {stage}"))?;
+            } else {
+                run(format!("ALTER TABLE {table} DROP PARTITION ({day}, {node})"))?;
             }
+            run(format!("DROP TABLE {stage} SYNC"))?;
         }
         Ok(())
     }

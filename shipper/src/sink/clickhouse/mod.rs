@@ -30,6 +30,10 @@ use keep::Keep;
 use plan::{Plan, Plans};
 use rows::{Encoder, Rows};
 use server::{Access, Fault, Server};
+use table::Table;
+
+/// How long a server may take to read its dictionary anew before we have it done: longer than the LIFETIME in the schema.
+const DICTIONARY_MS: i64 = 20_000;
 
 impl SinkConfig for Config {
     fn common(&self) -> Common {
@@ -157,6 +161,8 @@ struct ClickHouse {
     tried: Option<(u64, u64)>,
     run: String,
     statements: u64,
+    /// When people were bound to ids that the dictionary may not know yet, ms; 0 = it knows.
+    bound_ms: i64,
 }
 
 impl ClickHouse {
@@ -186,6 +192,7 @@ impl ClickHouse {
             tried: context.state.as_ref().and_then(|state| state.pending),
             run: format!("{:x}", now_ms()),
             statements: 0,
+            bound_ms: 0,
         })
     }
 
@@ -239,7 +246,27 @@ impl ClickHouse {
         deliver::encode(range, encoder, rows)?;
         let receipt = work.deliver(span, rows, tried, now_ms())?;
         encoder.delivered(rows);
+        if self.bound_ms == 0 && !self.rows.block(Table::IdMap).bytes.is_empty() {
+            self.bound_ms = now_ms();
+        }
         Ok(receipt)
+    }
+
+    /// Has the dictionary read anew if it does not do so by itself: a server reads it every few seconds, the embedded engine never.
+    fn know_people(&mut self, now_ms: i64) -> Result<(), Fault> {
+        let patience_ms = if self.config.url.is_some() { DICTIONARY_MS } else { DICTIONARY_MS / 5 };
+        if self.bound_ms == 0 || now_ms - self.bound_ms < patience_ms {
+            return Ok(());
+        }
+        let read_s = schema::dictionary_s(&self.server)?;
+        // Within the same second it may have been read before.
+        if read_s.is_some_and(|read_s| read_s <= self.bound_ms / 1000) {
+            let password = self.server.access().password.as_ref();
+            let login = self.config.login(password.map_or("", |password| password.expose()));
+            schema::reload(&self.server, &self.config.form(&self.zone, login))?;
+        }
+        self.bound_ms = 0;
+        Ok(())
     }
 }
 
@@ -274,12 +301,16 @@ impl Sink for ClickHouse {
     }
 
     fn tick(&mut self, now_ms: i64, _: i64) -> Result<(), DeliverError> {
-        if !self.ready || !self.keep.is_due(now_ms) {
+        if !self.ready {
+            return Ok(());
+        }
+        let unavailable = |fault: Fault| DeliverError::Unavailable(fault.to_string());
+        self.know_people(now_ms).map_err(unavailable)?;
+        if !self.keep.is_due(now_ms) {
             return Ok(());
         }
         let today = self.encoder.day(now_ms);
-        let dropped = self.keep.drop_old(&self.server, today);
-        dropped.map_err(|fault| DeliverError::Unavailable(fault.to_string()))
+        self.keep.drop_old(&self.server, today).map_err(unavailable)
     }
 }
 

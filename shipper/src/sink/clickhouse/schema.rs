@@ -53,6 +53,12 @@ pub(super) fn look(server: &Server) -> Result<Found, Fault> {
     ))?;
     let cell = |at: usize| answer.first().and_then(|line| line.get(at)).map_or("", String::as_str);
     let (version, there) = (cell(0).to_owned(), cell(1) == "1");
+    if !version.starts_with(|first: char| first.is_ascii_digit()) {
+        let url = &server.access().url;
+        return Err(Fault::Other(format!(
+            "{url} does not answer as ClickHouse does; check `url` (the HTTP port, 8123 by default)"
+        )));
+    }
     if !there {
         return Ok(Found { server: version, version: 0 });
     }
@@ -74,8 +80,9 @@ pub(super) fn apply(
         let open = migration.statements(&Form { login: None, ..*form });
         for (statement, open) in migration.statements(form).iter().zip(&open) {
             server.execute(statement)?;
-            if statement != open {
-                log_in(server, form, open)?;
+            // Where a gate in front of the server asks for the password, the server's own user may have none.
+            if statement != open && look_up(server).is_err() {
+                reload(server, form)?;
             }
         }
         // After all of it: whoever dies before begins it anew.
@@ -90,16 +97,30 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// Sees that the dictionary can log in. Where a gate in front of the server asks for the password, the server's own user has none:
-/// then the dictionary is made by `open`, without a password.
-fn log_in(server: &Server, form: &Form<'_>, open: &str) -> Result<(), Fault> {
-    let Form { database, .. } = form;
-    let name = quoted(&format!("{database}.id_dict"));
-    let look = format!("SELECT dictGetOrDefault({name}, 'login_hash', toUInt64(0), toUInt64(0))");
-    let Err(fault) = server.ask(&look) else { return Ok(()) };
-    server.execute(&format!("DROP DICTIONARY IF EXISTS {database}.id_dict"))?;
-    server.execute(open)?;
-    server.ask(&look).map(|_| ()).map_err(|_| fault)
+/// Makes the dictionary anew from what the table holds now, for an engine that does not do so by itself.
+pub(super) fn reload(server: &Server, form: &Form<'_>) -> Result<(), Fault> {
+    // Without a password first: an engine behind a gate of its own is the one this is for.
+    server.execute(&analytics::dictionary(&Form { login: None, ..*form }))?;
+    if look_up(server).is_err() && form.login.is_some() {
+        server.execute(&analytics::dictionary(form))?;
+    }
+    look_up(server)
+}
+
+fn look_up(server: &Server) -> Result<(), Fault> {
+    let name = quoted(&server.table("id_dict"));
+    let sql = format!("SELECT dictGetOrDefault({name}, 'login_hash', toUInt64(0), toUInt64(0))");
+    server.ask(&sql).map(|_| ())
+}
+
+/// When the dictionary was read last, seconds since 1970; `None` = not yet, so that the next question reads it.
+pub(super) fn dictionary_s(server: &Server) -> Result<Option<i64>, Fault> {
+    let database = quoted(&server.access().database);
+    let answer = server.ask(&format!(
+        "SELECT toUnixTimestamp(last_successful_update_time) FROM system.dictionaries WHERE database = {database} AND name = 'id_dict' \
+         AND status != 'NOT_LOADED'"
+    ))?;
+    Ok(answer.first().and_then(|line| line.first()?.parse().ok()))
 }
 
 #[cfg(test)]

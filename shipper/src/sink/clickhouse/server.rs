@@ -98,7 +98,9 @@ impl Server {
 
     /// Runs a statement without an answer.
     pub(super) fn execute(&self, sql: &str) -> Result<(), Fault> {
-        self.run(self.access.work, self.client.query_raw(sql).execute())
+        // A statement of ours is never a batch: its block is not compared with others.
+        let query = self.client.query_raw(sql).with_setting("insert_deduplicate", "0");
+        self.run(self.access.work, query.with_setting("async_insert", "0").execute())
     }
 
     /// Inserts rows as one block under a token: the same token again changes nothing, in the table and in what views make of it.
