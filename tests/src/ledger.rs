@@ -72,6 +72,12 @@ impl Ledger {
         !self.sinks().is_empty() && self.gaps().is_empty() && self.sinks().iter().all(done)
     }
 
+    /// Whether every sink has passed this lsn.
+    #[must_use]
+    pub fn passed_everywhere(&self, lsn: u64) -> bool {
+        !self.sinks().is_empty() && self.sinks().iter().all(|one| number(one, "/cursor_lsn") >= lsn)
+    }
+
     fn sinks(&self) -> &[Json] {
         match self.0.at("/sinks") {
             Some(Json::List(sinks)) => sinks,

@@ -32,12 +32,14 @@ pub mod servers;
 pub mod targets;
 
 mod dir;
+mod disk;
 mod nginx;
 mod process;
 mod tusk;
 mod wait;
 
 pub use dir::Dir;
+pub use disk::SmallDisk;
 pub use nginx::Nginx;
 pub use process::{Process, children, is_alive, signal};
 pub use rustix::process::Signal;

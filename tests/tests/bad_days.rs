@@ -5,8 +5,6 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -17,7 +15,7 @@ use tusk_tests::ledger::Ledger;
 use tusk_tests::load::{Load, Log, Outcome, Plan, Sent, base64, event};
 use tusk_tests::oracle::{Refusal, Verdict};
 use tusk_tests::sdk::Stored;
-use tusk_tests::{Dir, Nginx, Signal, Tusk, files, signal, wait_for};
+use tusk_tests::{Dir, Nginx, Signal, SmallDisk, Tusk, files, signal, wait_for};
 
 /// Events of one big request, and their padding: about 1.6 MB in the ring.
 const BIG_EVENTS: u32 = 600;
@@ -269,37 +267,6 @@ fn a_worker_stopped_in_its_tracks_does_not_stop_the_others() {
     log.extend(load.finish());
     nginx.quit();
     all_arrives(tusk, &log, Refusal::NotStored);
-}
-
-/// A small memory file system in place of the data folder. Dropped: unmounted.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where this test may not mount (no root).
-    fn mount(dir: &Dir, megabytes: u32) -> Option<Self> {
-        let path = dir.join("data");
-        fs::create_dir_all(&path).unwrap();
-        let size = format!("size={megabytes}m,mode=0755");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path);
-        mount.status().ok()?.success().then_some(Self(path))
-    }
-
-    /// Takes all the space that is left.
-    fn fill(&self) {
-        let mut file = fs::File::create(self.0.join("filler")).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 #[test]

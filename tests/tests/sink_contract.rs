@@ -1,7 +1,7 @@
 //! Every sink holds the same contract against its real server: see `tusk_tests::contract`.
 
 use tusk_tests::contract::hold;
-use tusk_tests::targets::{FileTarget, HdfsTarget};
+use tusk_tests::targets::{ClickhouseTarget, FileTarget, HdfsTarget};
 
 #[test]
 fn files_hold_the_contract() {
@@ -11,4 +11,9 @@ fn files_hold_the_contract() {
 #[test]
 fn hdfs_holds_the_contract() {
     hold(&mut HdfsTarget::start(false));
+}
+
+#[test]
+fn clickhouse_holds_the_contract() {
+    hold(&mut ClickhouseTarget::start());
 }

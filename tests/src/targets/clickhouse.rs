@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::contract::Target;
+use crate::contract::{Act, Target};
 use crate::load;
 use crate::oracle::Seen;
 use crate::proxy::Proxy;
@@ -46,12 +46,22 @@ impl Target for ClickhouseTarget {
         )
     }
 
-    fn down(&mut self, _: &Path) {
-        self.olap.kill();
+    fn parts(&self) -> &'static [&'static str] {
+        &["olap"]
     }
 
-    fn up(&mut self, _: &Path) {
-        self.olap.restart();
+    fn act(&mut self, _: usize, act: Act) {
+        match act {
+            Act::Kill => self.olap.kill(),
+            Act::End => self.olap.stop(),
+            Act::Start => self.olap.restart(),
+            Act::Freeze => self.olap.pause(),
+            Act::Thaw => self.olap.resume(),
+        }
+    }
+
+    fn wait_ready(&mut self) {
+        // It was waited for when it started.
     }
 
     fn proxy(&self) -> Option<&Proxy> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::contract::Target;
+use crate::contract::{Act, Target};
 use crate::files;
 use crate::oracle::Seen;
 use crate::proxy::Proxy;
@@ -24,6 +24,14 @@ impl Target for FileTarget {
     fn toml(&self, _: &Path) -> String {
         "[sink.file]\ncompression = \"zstd\"\nrange_age_ms_max = 200\n".to_owned()
     }
+
+    fn parts(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn act(&mut self, _: usize, _: Act) {}
+
+    fn wait_ready(&mut self) {}
 
     fn down(&mut self, data: &Path) {
         fs::rename(data.join("files"), away(data)).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::contract::Target;
+use crate::contract::{Act, Target};
 use crate::oracle::Seen;
 use crate::proxy::Proxy;
 use crate::servers::hdfs::{Hdfs, Part};
@@ -44,14 +44,22 @@ impl Target for HdfsTarget {
         )
     }
 
-    fn down(&mut self, _: &Path) {
-        self.hdfs.kill(Part::NameNode);
-        self.hdfs.kill(Part::DataNode);
+    fn parts(&self) -> &'static [&'static str] {
+        &["namenode", "datanode"]
     }
 
-    fn up(&mut self, _: &Path) {
-        self.hdfs.restart(Part::NameNode);
-        self.hdfs.restart(Part::DataNode);
+    fn act(&mut self, part: usize, act: Act) {
+        let part = if part == 0 { Part::NameNode } else { Part::DataNode };
+        match act {
+            Act::Kill => self.hdfs.kill(part),
+            Act::End => self.hdfs.stop(part),
+            Act::Start => self.hdfs.restart(part),
+            Act::Freeze => self.hdfs.pause(part),
+            Act::Thaw => self.hdfs.cont(part),
+        }
+    }
+
+    fn wait_ready(&mut self) {
         self.hdfs.wait_ready();
     }
 

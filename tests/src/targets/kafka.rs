@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::contract::Target;
+use crate::contract::{Act, Target};
 use crate::load;
 use crate::oracle::Seen;
 use crate::proxy::Proxy;
@@ -52,12 +52,21 @@ impl Target for KafkaTarget {
         )
     }
 
-    fn down(&mut self, _: &Path) {
-        self.kafka.kill();
+    fn parts(&self) -> &'static [&'static str] {
+        &["broker"]
     }
 
-    fn up(&mut self, _: &Path) {
-        self.kafka.restart();
+    fn act(&mut self, _: usize, act: Act) {
+        match act {
+            Act::Kill => self.kafka.kill(),
+            Act::End => self.kafka.stop(),
+            Act::Start => self.kafka.restart(),
+            Act::Freeze => self.kafka.pause(),
+            Act::Thaw => self.kafka.cont(),
+        }
+    }
+
+    fn wait_ready(&mut self) {
         self.kafka.wait_ready();
     }
 

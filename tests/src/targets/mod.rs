@@ -11,8 +11,20 @@ pub use file::FileTarget;
 pub use hdfs::HdfsTarget;
 pub use kafka::KafkaTarget;
 
+use crate::contract::Target;
 use crate::oracle::Seen;
 use crate::sdk::Stored;
+
+/// One of each; the servers start side by side.
+///
+/// # Panics
+/// If one does not come up.
+#[must_use]
+pub fn all() -> Vec<Box<dyn Target>> {
+    let hdfs = std::thread::spawn(|| HdfsTarget::start(false));
+    let clickhouse = ClickhouseTarget::start();
+    vec![Box::new(FileTarget), Box::new(hdfs.join().unwrap()), Box::new(clickhouse)]
+}
 
 /// Events of lines or values of shape `server`.
 ///
