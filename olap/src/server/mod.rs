@@ -36,6 +36,9 @@ const KILL_EVERY: Duration = Duration::from_millis(200);
 /// An answer that was taken to its end closes its channel too: the statement gets this long to end by itself.
 const KILL_AFTER: Duration = Duration::from_millis(50);
 
+/// How long the last answers have to reach their clients at a stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 /// What all requests share.
 #[derive(Debug)]
 pub struct Server {
@@ -101,6 +104,9 @@ impl Server {
         let limit = Duration::from_secs(self.settings.stop_timeout_s.into());
         // What is not done by then is not answered, so its client has to ask again anyway.
         let _ = tokio::time::timeout(limit, self.statements.acquire_many(all)).await;
+        // The last answers are on their way still; an idle connection is closed at once.
+        let all = self.settings.connections_max;
+        let _ = tokio::time::timeout(LAST_ANSWERS, self.connections.acquire_many(all)).await;
     }
 
     async fn connection(

@@ -257,7 +257,7 @@ mod tests {
         );
         let text = error("[sink.kafak]\nbrokers = \"a\"\n");
         assert!(
-            text.starts_with("tusk.toml:1:7: unknown field `kafak`, expected `file`"),
+            text.starts_with("tusk.toml:1:7: unknown field `kafak`, expected one of `file`, "),
             "{text}"
         );
     }
