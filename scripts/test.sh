@@ -62,7 +62,7 @@ build() {
   NGINX_BUILD_DIR=$(scripts/nginx-headers.sh "$nginx") stage clippy-module 900 cargo clippy --locked -p ngx-module -- -D warnings || true
 }
 e2e() {
-  mapfile -t these < <(others 'sdk_*' 'sink_*' 'faults*' bad_days)
+  mapfile -t these < <(others 'sdk_*' 'olap_*' 'sink_*' 'faults*' bad_days)
   stage e2e 900 cargo test -q --locked --no-fail-fast -p tusk-tests --lib "${these[@]}" || true
 }
 sdk() {
@@ -75,7 +75,7 @@ servers() { stage servers 900 bash -c 'scripts/servers.sh kafka hdfs && scripts/
 sinks() {
   local path name
   stage olap 600 cargo test -q --locked --no-fail-fast -p olap || true
-  for path in tests/tests/sink_*.rs; do
+  for path in tests/tests/olap_*.rs tests/tests/sink_*.rs; do
     name=$(basename "$path" .rs)
     stage "$name" 600 cargo test -q --locked --no-fail-fast -p tusk-tests --test "$name" || true
   done

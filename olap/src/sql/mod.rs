@@ -17,6 +17,9 @@ enum Token {
     Byte(u8),
 }
 
+/// So many texts in dollars or typographic quotes may stay open in one query before no more are looked for.
+const SEARCHES: u8 = 64;
+
 /// Tokens of a query as ClickHouse's lexer sees them, with places.
 #[derive(Clone, Debug)]
 struct Tokens<'q> {
@@ -26,11 +29,15 @@ struct Tokens<'q> {
     depth: u32,
     /// A comment or text was not closed.
     cut: bool,
+    /// Something that may be a text was not closed; it is none then.
+    open: bool,
+    /// Searches for the end of such texts that may still fail: each goes to the end of the query.
+    searches: u8,
 }
 
 impl<'q> Tokens<'q> {
     fn new(sql: &'q [u8]) -> Self {
-        Self { sql, at: 0, depth: 0, cut: false }
+        Self { sql, at: 0, depth: 0, cut: false, open: false, searches: SEARCHES }
     }
 
     fn rest(&self) -> &'q [u8] {
@@ -76,22 +83,33 @@ impl<'q> Tokens<'q> {
     }
 
     /// Length of a text or name in typographic quotes, which know no escapes; `None` if it is not closed.
-    fn typographic(&self) -> Option<(Token, usize)> {
+    fn typographic(&mut self) -> Option<(Token, usize)> {
         let rest = self.rest();
         let (token, end) = match rest.get(..3)? {
             b"\xe2\x80\x98" => (Token::Text, b"\xe2\x80\x99"),
             b"\xe2\x80\x9c" => (Token::Name, b"\xe2\x80\x9d"),
             _ => return None,
         };
-        find(end, &rest[3..]).map(|at| (token, at + 6))
+        self.search(end, &rest[3..]).map(|at| (token, at + 6))
     }
 
     /// Length of `$tag$…$tag$`, if one begins here and is closed.
-    fn dollars(&self) -> Option<usize> {
+    fn dollars(&mut self) -> Option<usize> {
         let rest = self.rest();
         let tag = 2 + rest.get(1..)?.iter().take_while(|byte| is_word(**byte)).count();
         let mark = rest.get(..tag).filter(|mark| mark.ends_with(b"$"))?;
-        find(mark, &rest[tag..]).map(|end| tag + end + tag)
+        self.search(mark, &rest[tag..]).map(|end| tag + end + tag)
+    }
+
+    /// [`find`], a limited number of times in vain.
+    fn search(&mut self, part: &[u8], whole: &[u8]) -> Option<usize> {
+        self.searches.checked_sub(1)?;
+        let found = find(part, whole);
+        if found.is_none() {
+            self.searches -= 1;
+            self.open = true;
+        }
+        found
     }
 }
 
@@ -159,7 +177,9 @@ pub fn split(text: &[u8], complete: bool) -> Split {
                 return Split::Other;
             }
         }
-        Some(_) => return if tokens.cut { open } else { Split::Other },
+        // What may become a comment.
+        Some((Token::Byte(b'/' | b'-' | b'#'), _, end)) if end == text.len() => return open,
+        Some(_) => return if tokens.cut || tokens.open { open } else { Split::Other },
     }
     // The target: a table may be called `format` or `values`.
     let mut named = false;
@@ -176,7 +196,7 @@ pub fn split(text: &[u8], complete: bool) -> Split {
         tokens.next();
     }
     while let Some((token, start, end)) = tokens.next() {
-        if tokens.cut {
+        if tokens.cut || tokens.open && !complete {
             return open;
         }
         if token != Token::Word || tokens.depth > 0 {
@@ -193,13 +213,12 @@ pub fn split(text: &[u8], complete: bool) -> Split {
                 return Split::Insert(Insert { head: start, format, data: end });
             }
             b"FORMAT" => match format_after(&mut tokens.clone(), text) {
-                Some((_, end)) if end == text.len() && !complete => return Split::Open,
                 Some((format, end)) => {
-                    return Split::Insert(Insert {
-                        head: start,
-                        format,
-                        data: data_after(text, end),
-                    });
+                    let data = data_after(text, end);
+                    if data == text.len() && !complete {
+                        return Split::Open;
+                    }
+                    return Split::Insert(Insert { head: start, format, data });
                 }
                 None => {}
             },
