@@ -12,6 +12,7 @@ mod config;
 mod confine;
 mod key;
 mod machine;
+mod repair;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -101,6 +102,7 @@ impl Engine {
         let lock = lock(&data)?;
         let key = key::load_or_make(&data.join("key")).map_err(|error| at(&data, error))?;
         let store = folder(&data.join("engine"))?;
+        repair::repair(&store).map_err(|error| at(&store, error))?;
         let config = config::write(&data, settings).map_err(|error| at(&data, error))?;
         let confined = if settings.confine {
             let read = [settings.library.clone(), config.clone(), data.join("users.xml")];
