@@ -212,16 +212,15 @@ pub fn split(text: &[u8], complete: bool) -> Split {
                 let format = "Values".to_owned();
                 return Split::Insert(Insert { head: start, format, data: end });
             }
-            b"FORMAT" => match format_after(&mut tokens.clone(), text) {
-                Some((format, end)) => {
+            b"FORMAT" => {
+                if let Some((format, end)) = format_after(&mut tokens.clone(), text) {
                     let data = data_after(text, end);
                     if data == text.len() && !complete {
                         return Split::Open;
                     }
                     return Split::Insert(Insert { head: start, format, data });
                 }
-                None => {}
-            },
+            }
             _ => {}
         }
     }
