@@ -9,7 +9,7 @@ mod crash;
 
 use std::net::SocketAddr;
 use std::process::Output;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tusk_tests::conf;
 use tusk_tests::json::Json;
@@ -54,18 +54,29 @@ fn settings(olap: &Olap, more: &str) -> String {
 /// Waits until the ClickHouse sink has passed everything, and gives its books.
 #[track_caller]
 fn settled(tusk: &Tusk, kept: u64) -> Books {
-    wait_for(60, &format!("ClickHouse to have {kept} events"), || {
-        let ledger = Ledger::read(tusk)?;
-        let sink =
-            (0..8).find(|at| ledger.0.text(&format!("/sinks/{at}/name")) == Some("clickhouse"))?;
-        let sum = |name: &str| ledger.count(&format!("/sinks/{sink}/sums/{name}"));
-        let done =
-            ledger.count("/kept") == kept && ledger.count(&format!("/sinks/{sink}/waiting")) == 0;
-        (done && ledger.gaps().is_empty()).then(|| Books {
-            delivered: sum("delivered"),
-            deduplicated: sum("deduplicated"),
-            refused: sum("refused"),
-        })
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(books) = Ledger::read(tusk).and_then(|ledger| books(&ledger, kept)) {
+            return books;
+        }
+        if Instant::now() > end {
+            let check = text(&tusk.command(&["check"]));
+            panic!("ClickHouse has not got {kept} events within 60 s:\n{check}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn books(ledger: &Ledger, kept: u64) -> Option<Books> {
+    let name = |at: &u32| ledger.0.text(&format!("/sinks/{at}/name"));
+    let sink = (0..8).find(|at| name(at) == Some("clickhouse"))?;
+    let sum = |name: &str| ledger.count(&format!("/sinks/{sink}/sums/{name}"));
+    let waiting = ledger.count(&format!("/sinks/{sink}/waiting"));
+    let done = ledger.count("/kept") == kept && waiting == 0 && ledger.gaps().is_empty();
+    done.then(|| Books {
+        delivered: sum("delivered"),
+        deduplicated: sum("deduplicated"),
+        refused: sum("refused"),
     })
 }
 
@@ -258,4 +269,41 @@ fn what_was_rejected_can_be_asked_for_too() {
         "N101\t/event\tu1\t6.2.0\t1"
     );
     tusk.stop();
+}
+
+/// No cluster runs here; the engine at least reads every statement of that form.
+#[test]
+fn the_schema_of_a_cluster_is_understood_by_the_engine() {
+    let olap = Olap::start();
+    let login = Some(("tusk", "it's \\ secret"));
+    let form =
+        analytics::Form { database: "tusk", zone: "Asia/Shanghai", login, cluster: Some("main") };
+    let all = analytics::MIGRATIONS.iter().flat_map(|migration| migration.statements(&form));
+    let mut count = 0;
+    for statement in analytics::prepare(&form).into_iter().chain(all) {
+        let tree = olap.query(&format!("EXPLAIN AST {statement}"));
+        assert!(tree.starts_with("CreateQuery"), "{statement}\n{tree}");
+        count += 1;
+    }
+    assert!(count > 20, "only {count} statements");
+}
+
+#[test]
+fn the_queries_of_the_page_run() {
+    let olap = Olap::start();
+    let form = analytics::Form { database: "tusk", zone: "UTC", login: None, cluster: None };
+    let all = analytics::MIGRATIONS.iter().flat_map(|migration| migration.statements(&form));
+    for statement in analytics::prepare(&form).into_iter().chain(all) {
+        olap.query(&statement);
+    }
+    let page = std::fs::read_to_string(tusk_tests::root().join("docs/clickhouse.md")).unwrap();
+    let blocks = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut count = 0;
+    for statement in blocks.flat_map(|block| block.split(";\n")) {
+        if !statement.trim().is_empty() {
+            olap.query(statement.trim());
+            count += 1;
+        }
+    }
+    assert!(count >= 10, "only {count} statements");
 }

@@ -193,4 +193,7 @@ fn kills_of_shipper_and_engine_lose_nothing_and_count_nothing_twice() {
     assert_eq!(olap.query(places), kept.to_string());
     audited(&tusk, kept);
     tusk.stop();
+    // How often a token was not enough.
+    let repairs = dir.read("tusk.log").matches("asking what is missing").count();
+    println!("kept {kept}, asked what is missing {repairs} times");
 }
