@@ -57,6 +57,8 @@ pub(crate) enum Command {
     /// List, show, offer again or give up rejected events
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Deliver what a sink missed: its holes, or what an audit finds missing; nothing comes twice
+    Replay(Replay),
     /// Make keys for encrypting SDKs
     #[command(subcommand)]
     Keys(Keys),
@@ -217,6 +219,28 @@ pub(crate) struct Ledger {
     /// Read the targets back and compare identities; exit code 1 if one is missing or surplus
     #[arg(long, conflicts_with = "since")]
     pub(crate) audit: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The sink, such as kafka [default: every sink that missed something]
+    #[arg(value_name = "SINK")]
+    pub(crate) sink: Option<String>,
+    /// What is missing of these lsns, as `tusk ledger` shows them; holes they touch are replayed whole
+    #[arg(long, value_name = "FROM-TO", conflicts_with_all = ["holes", "missing"])]
+    pub(crate) range: Option<String>,
+    /// What the sink skipped while it was parked (the default)
+    #[arg(long, conflicts_with = "missing")]
+    pub(crate) holes: bool,
+    /// Read the target back first and replay what is missing
+    #[arg(long)]
+    pub(crate) missing: bool,
+    /// Kafka only: deliver into topics with this suffix
+    #[arg(long, value_name = "SUFFIX")]
+    pub(crate) topic_suffix: Option<String>,
+    /// One JSON array instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which quarantined events are meant.

@@ -23,9 +23,9 @@ use std::sync::Arc;
 const EPOCH: u32 = 0xfeed;
 const NODE: &str = "crash-0000feed";
 /// 2026-11-24 16:59:50 UTC: ten seconds before an hour ends, so that ranges span two partitions.
-const START_MS: i64 = 1_795_539_590_000;
+pub(crate) const START_MS: i64 = 1_795_539_590_000;
 
-struct NoWatcher;
+pub(crate) struct NoWatcher;
 
 impl Watcher for NoWatcher {
     fn wants(&self) -> bool {
@@ -65,11 +65,11 @@ struct Life {
 }
 
 /// Every third event is rejected.
-fn is_rejected(n: u64) -> bool {
+pub(crate) fn is_rejected(n: u64) -> bool {
     n % 3 == 2
 }
 
-fn payload(n: u64) -> Vec<u8> {
+pub(crate) fn payload(n: u64) -> Vec<u8> {
     let mut b = Builder::default();
     b.meta(meta::PROJECT, if n.is_multiple_of(5) { b"shop" } else { b"news" }, 64);
     let json = format!(r#"{{"n":{n},"event":"E"}}"#);
@@ -259,7 +259,7 @@ impl Life {
 }
 
 /// Numbers in all final files, with how often.
-fn delivered(disk: &dyn Disk, folder: &Path, out: &mut BTreeMap<u64, u32>) {
+pub(crate) fn delivered(disk: &dyn Disk, folder: &Path, out: &mut BTreeMap<u64, u32>) {
     for item in disk.list(folder).unwrap() {
         let path = folder.join(&item.name);
         if item.dir {

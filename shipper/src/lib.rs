@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod olap;
 pub mod quarantine;
 pub mod range;
+pub mod replay;
 pub mod sealed;
 pub mod secret;
 pub mod shape;

@@ -132,6 +132,20 @@ pub enum RangeError {
     Visitor(#[from] std::io::Error),
 }
 
+/// What the events of a range are read from.
+pub trait Source: Send {
+    /// Shows the events of `[from, to)` to `visit`, in order; the same again when asked again.
+    ///
+    /// # Errors
+    /// [`RangeError`].
+    fn read(
+        &mut self,
+        from: u64,
+        to: u64,
+        visit: &mut dyn FnMut(&Shown<'_>) -> std::io::Result<()>,
+    ) -> Result<Passed, RangeError>;
+}
+
 /// A reader of ranges; one per sink.
 #[derive(Debug)]
 pub struct RangeReader {
@@ -161,11 +175,33 @@ impl RangeReader {
         }
     }
 
-    /// Shows what it wants of `[from, to)` to `visit`, in order. Both ends are record boundaries; `to` is not beyond what is decided.
-    ///
-    /// # Errors
-    /// [`RangeError`].
-    pub fn read(
+    /// Gathers the facts of the next record.
+    fn next_group(&mut self, to: u64) -> Result<bool, JournalError> {
+        self.group.clear();
+        loop {
+            let fact = match self.next.take() {
+                Some(fact) => fact,
+                None => match self.facts.next(to)? {
+                    Some(fact) => fact,
+                    None => return Ok(!self.group.is_empty()),
+                },
+            };
+            if self.group.first().is_some_and(|first| first.lsn != fact.lsn) {
+                self.next = Some(fact);
+                return Ok(true);
+            }
+            let last = fact.is_last();
+            self.group.push(fact);
+            if last {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+impl Source for RangeReader {
+    /// Both ends are record boundaries; `to` is not beyond what is decided.
+    fn read(
         &mut self,
         from: u64,
         to: u64,
@@ -204,29 +240,6 @@ impl RangeReader {
             }
         }
         Ok(passed)
-    }
-
-    /// Gathers the facts of the next record.
-    fn next_group(&mut self, to: u64) -> Result<bool, JournalError> {
-        self.group.clear();
-        loop {
-            let fact = match self.next.take() {
-                Some(fact) => fact,
-                None => match self.facts.next(to)? {
-                    Some(fact) => fact,
-                    None => return Ok(!self.group.is_empty()),
-                },
-            };
-            if self.group.first().is_some_and(|first| first.lsn != fact.lsn) {
-                self.next = Some(fact);
-                return Ok(true);
-            }
-            let last = fact.is_last();
-            self.group.push(fact);
-            if last {
-                return Ok(true);
-            }
-        }
     }
 }
 

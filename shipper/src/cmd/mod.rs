@@ -7,6 +7,7 @@ mod keys;
 mod ledger;
 mod migrate;
 mod quarantine;
+mod replay;
 mod run;
 mod span;
 mod tail;
@@ -37,6 +38,7 @@ pub(crate) fn main(cli: Cli) -> Result<ExitCode, Fail> {
         Command::Import(arguments) => import::run(common, &arguments),
         Command::Ledger(arguments) => ledger::run(common, &arguments),
         Command::Quarantine(verb) => quarantine::run(common, verb),
+        Command::Replay(arguments) => replay::run(common, &arguments),
         Command::Keys(Keys::New(arguments)) => keys::run(common, &arguments),
         Command::Migrate(arguments) => migrate::run(common, &arguments),
     }

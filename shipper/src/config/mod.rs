@@ -256,10 +256,18 @@ mod tests {
             "{text}"
         );
         let text = error("[sink.kafak]\nbrokers = \"a\"\n");
-        assert!(
-            text.starts_with("tusk.toml:1:7: unknown field `kafak`, expected one of `file`, "),
-            "{text}"
-        );
+        assert!(text.starts_with("tusk.toml:1:7: unknown field `kafak`, expected "), "{text}");
+        // Every table there is, also those of sinks to come.
+        let defaults = serde_json::to_value(Config::default()).unwrap();
+        let sinks = defaults["sink"].as_object().unwrap();
+        assert!(sinks.keys().all(|name| text.contains(&format!("`{name}`"))), "{text}");
+        let tables = defaults.as_object().unwrap().iter().filter(|(_, value)| value.is_object());
+        let tables = tables.map(|(name, _)| name.clone()).filter(|name| name != "sink");
+        for table in tables.chain(sinks.keys().map(|name| format!("sink.{name}"))) {
+            let text = error(&format!("[{table}]\nno_such_setting = 1\n"));
+            let start = "tusk.toml:2:1: unknown field `no_such_setting`, expected ";
+            assert!(text.starts_with(start), "{table}: {text}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 pub(crate) mod client;
 mod import;
+mod replay;
 mod server;
 
 use std::os::fd::AsRawFd;
@@ -20,6 +21,7 @@ use std::{fs, io};
 use serde::{Deserialize, Serialize};
 use shipper::import::Options;
 use shipper::quarantine::Filter;
+use shipper::replay::Ask;
 use shipper::tap::TapEvent;
 
 pub(crate) use client::Client;
@@ -46,6 +48,11 @@ pub(crate) enum Request {
     Audit {
         /// The sink.
         sink: String,
+    },
+    /// What a sink missed, delivered after all.
+    Replay {
+        /// Which sink and which events.
+        ask: Ask,
     },
     /// Events as they become durable.
     Tail {

@@ -123,6 +123,10 @@ fn serve(mut stream: UnixStream, engine: &Engine, stop: &AtomicBool) -> io::Resu
         Request::Ledger => answer(&mut stream, "ok", &engine.ledger()),
         Request::LedgerSince { since_ms } => result(&mut stream, engine.ledger_since(since_ms)),
         Request::Audit { sink } => result(&mut stream, engine.audit(&sink)),
+        Request::Replay { ask } => {
+            tracing::info!(?ask, "replay asked for");
+            super::replay::serve(&mut stream, engine, &ask, stop)
+        }
         Request::Tail { filter } => tail(&mut stream, engine, &filter, stop),
         Request::QuarantineList { filter } => {
             result(&mut stream, engine.quarantine().list(&filter))
@@ -189,7 +193,7 @@ fn tail(
 }
 
 /// Whether the reader closed: a tail's reader never writes.
-fn gone(stream: &mut UnixStream) -> bool {
+pub(super) fn gone(stream: &mut UnixStream) -> bool {
     match stream.read(&mut [0]) {
         Ok(read) => read == 0,
         Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),

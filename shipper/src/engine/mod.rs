@@ -2,6 +2,7 @@
 
 mod config;
 mod drain;
+mod replay;
 mod report;
 mod shared;
 mod since;
@@ -17,6 +18,7 @@ pub(crate) use watch::tap_event;
 use crate::import::Importer;
 use crate::ledger::{Audit, Ledger, Since};
 use crate::quarantine::Quarantine;
+use crate::replay::{Ask, Watched};
 use crate::sealed::Settings;
 use crate::status::Status;
 use crate::tap::TapEvent;
@@ -121,6 +123,15 @@ impl Engine {
     /// A sentence: no such sink, or its target cannot be read.
     pub fn audit(&self, sink: &str) -> Result<Audit, String> {
         report::audit(&self.shared, sink)
+    }
+
+    /// Starts replays, each on its sink's own thread; one for each sink that has something to be replayed. For what an audit finds it
+    /// takes as long as the audit.
+    ///
+    /// # Errors
+    /// A sentence: no such sink, a sink that is stopped, a target that cannot be read.
+    pub fn replay(&self, ask: &Ask) -> Result<Vec<Arc<Watched>>, String> {
+        replay::start(&self.shared, ask)
     }
 
     /// Opens a live tap holding at most `capacity` events; drop the receiver to close it.

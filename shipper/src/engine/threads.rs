@@ -78,9 +78,18 @@ pub(super) fn sink(mut runner: Runner, shared: &Arc<Shared>) {
             let _ = runner.close();
             return;
         }
+        // Not while the target fails: its next try decides.
+        let replay = match step {
+            Step::Delivered | Step::Idle(_) => runner.replay(super::now_ms()),
+            Step::Retry(_) | Step::Stopped => {
+                runner.hold_replay();
+                None
+            }
+        };
         match step {
             Step::Delivered => {}
             Step::Idle(ms) => {
+                let ms = ms.min(replay.unwrap_or(ms));
                 shared.facts.decided().wait_beyond(decided, Duration::from_millis(ms));
             }
             Step::Retry(ms) if stopping => {

@@ -11,7 +11,7 @@ use crate::fill::Fill;
 use crate::journal::Segments;
 use crate::ledger::{Audit, IdentityRange};
 use crate::olap::Embedded;
-use crate::range::{Passed, RangeError, RangeReader, Shown};
+use crate::range::{Passed, RangeError, Shown, Source};
 use crate::state::State;
 use crate::zone::Zone;
 use serde::{Deserialize, Serialize};
@@ -197,14 +197,19 @@ pub trait Sink: Send {
 }
 
 /// A closed range under delivery.
-#[derive(Debug)]
 pub struct Range<'r> {
     /// First lsn.
     pub from: u64,
     /// First lsn not in it.
     pub to: u64,
-    reader: &'r mut RangeReader,
+    reader: &'r mut dyn Source,
     passed: Passed,
+}
+
+impl std::fmt::Debug for Range<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Range").field("from", &self.from).field("to", &self.to).finish()
+    }
 }
 
 impl Range<'_> {

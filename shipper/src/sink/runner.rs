@@ -1,5 +1,6 @@
 //! The loop every sink runs in: chooses ranges, writes them down, delivers, retries, counts. Once, for all sinks.
 
+mod refill;
 mod window;
 
 pub use window::Shared;
@@ -93,6 +94,7 @@ pub struct Runner {
     retry_ms: u64,
     ticked_ms: i64,
     saved_ms: i64,
+    refill: Option<refill::Refill>,
 }
 
 impl std::fmt::Debug for Runner {
@@ -182,6 +184,7 @@ impl Runner {
             retry_ms: 0,
             ticked_ms: 0,
             saved_ms: 0,
+            refill: None,
         })
     }
 

@@ -177,7 +177,11 @@ impl FileSink {
         }
         let folder = self.root.join(project_folder(project)).join(hour.dt()).join(hour.hour());
         self.folders.make(&folder, hour)?;
-        let exists = self.folders.holds(&folder, names.from, names.to)?;
+        let exists = if names.beside {
+            self.disk.size(&folder.join(&names.last))?.is_some()
+        } else {
+            self.folders.holds(&folder, names.from, names.to)?
+        };
         parts.push(Part {
             project: project.to_vec(),
             hour,
@@ -196,11 +200,17 @@ impl FileSink {
         range: &mut Range<'_>,
         names: &Names,
         parts: &mut Vec<Part>,
+        replay: &Replay,
     ) -> Result<u64, DeliverError> {
         let mut last = 0;
         let mut stop = None;
+        let mut meant = 0;
         let passed = range.read(&mut |shown| {
             let Shown::Event(event) = shown else { return Ok(()) };
+            if !replay.is_missing(event.lsn, event.index) {
+                return Ok(());
+            }
+            meant += 1;
             match self.part(event, names, parts, last) {
                 Ok(at) => last = at,
                 Err(error) => {
@@ -221,8 +231,27 @@ impl FileSink {
         if let Some(error) = stop {
             return Err(error);
         }
-        let passed = passed?;
-        Ok(passed.kept + passed.redriven)
+        passed?;
+        Ok(meant)
+    }
+
+    /// Delivers those events of a range that are meant.
+    fn put(
+        &mut self,
+        range: &mut Range<'_>,
+        names: &Names,
+        replay: &Replay,
+    ) -> Result<Receipt, DeliverError> {
+        let mut parts = Vec::new();
+        let done = self.fill(range, names, &mut parts, replay);
+        let done = done.and_then(|n| self.publish(names, &mut parts).map(|()| n));
+        if done.is_err() {
+            // A full disk must not be held full by files that will be written anew.
+            for part in &parts {
+                let _ = self.disk.remove(&part.folder.join(&names.temporary));
+            }
+        }
+        Ok(Receipt { delivered: done?, ..Receipt::default() })
     }
 
     /// Makes the files durable under their final names.
@@ -284,21 +313,18 @@ impl Sink for FileSink {
         }
         let extension = self.writer.extension();
         let names = Names::new(&self.node, range.from, range.to, extension, None);
-        let mut parts = Vec::new();
-        let done = self.fill(range, &names, &mut parts);
-        let done = done.and_then(|n| self.publish(&names, &mut parts).map(|()| n));
-        if done.is_err() {
-            // A full disk must not be held full by files that will be written anew.
-            for part in &parts {
-                let _ = self.disk.remove(&part.folder.join(&names.temporary));
-            }
-        }
-        Ok(Receipt { delivered: done?, ..Receipt::default() })
+        self.put(range, &names, &Replay::default())
     }
 
-    fn replay(&mut self, range: &mut Range<'_>, _: &Replay) -> Result<Receipt, DeliverError> {
+    fn replay(&mut self, range: &mut Range<'_>, replay: &Replay) -> Result<Receipt, DeliverError> {
+        self.folders.forget();
+        let extension = self.writer.extension();
         // By name: a file of this range that is there is left alone.
-        self.deliver(range)
+        let mut names = Names::new(&self.node, range.from, range.to, extension, None);
+        if let Some(missing) = &replay.missing {
+            names = Names::beside(&self.node, range.from, range.to, extension, missing);
+        }
+        self.put(range, &names, replay)
     }
 
     fn partition(&mut self, fact: &Fact) -> u64 {

@@ -26,8 +26,7 @@ pub(crate) fn audit(
     shape: Shape,
 ) -> Result<Audit, String> {
     let say = |error: &dyn std::fmt::Display| error.to_string();
-    let mut ranges: BTreeMap<(u64, u64), Vec<PathBuf>> = BTreeMap::new();
-    find(tree, root, &context.node, &mut ranges).map_err(|e| say(&e))?;
+    let ranges = files(tree, root, &context.node).map_err(|e| say(&e))?;
     let mut audit = Audit {
         sink: context.name.clone(),
         from_lsn: context.segments.start_lsn().min(context.state.done),
@@ -36,9 +35,11 @@ pub(crate) fn audit(
     };
     let mut at = audit.from_lsn;
     let mut older = 0;
-    for ((from, to), files) in &ranges {
-        if *to <= audit.from_lsn {
+    for ((from, to), files) in &together(ranges) {
+        if *from < audit.from_lsn {
+            // Of one that is older in part too the facts are gone.
             older += files.len();
+            at = at.max(*to);
             continue;
         }
         let pending = context.state.pending.is_some_and(|(first, _)| *from >= first);
@@ -78,6 +79,21 @@ pub(crate) fn audit(
         ));
     }
     Ok(audit)
+}
+
+/// Ranges that overlap as one: what was replayed into a range has files beside those of the range.
+fn together(ranges: BTreeMap<(u64, u64), Vec<PathBuf>>) -> Vec<((u64, u64), Vec<PathBuf>)> {
+    let mut all: Vec<((u64, u64), Vec<PathBuf>)> = Vec::new();
+    for ((from, to), files) in ranges {
+        match all.last_mut() {
+            Some(((_, end), together)) if from < *end => {
+                *end = to.max(*end);
+                together.extend(files);
+            }
+            _ => all.push(((from, to), files)),
+        }
+    }
+    all
 }
 
 /// Adds what is missing and what is too much in `[from, to)`.
@@ -163,6 +179,17 @@ fn origin_of(journal: &mut Reader, fact: &Fact, to: u64) -> Result<Option<Origin
     }
 }
 
+/// The finished files of a node under `root`, by range.
+pub(crate) fn files(
+    tree: &dyn Tree,
+    root: &Path,
+    node: &str,
+) -> io::Result<BTreeMap<(u64, u64), Vec<PathBuf>>> {
+    let mut ranges = BTreeMap::new();
+    find(tree, root, node, &mut ranges)?;
+    Ok(ranges)
+}
+
 fn find(
     tree: &dyn Tree,
     folder: &Path,
@@ -218,15 +245,24 @@ fn identity(line: &[u8], mark: &[u8], lsn: &[u8], index: &[u8]) -> io::Result<Id
 
 /// The lines of a file, whatever its packing.
 fn lines(tree: &dyn Tree, path: &Path) -> io::Result<Box<dyn BufRead>> {
+    lines_by(tree, path, READ_BYTES)
+}
+
+/// The same, read so many bytes at once.
+pub(crate) fn lines_by(
+    tree: &dyn Tree,
+    path: &Path,
+    read_bytes: usize,
+) -> io::Result<Box<dyn BufRead>> {
     let file = ContentReader { file: tree.open(path)?, at: 0 };
     let name = path.to_string_lossy();
     let by = |compression: Compression| name.ends_with(compression.jsonl_extension());
     Ok(if by(Compression::Zstd) {
-        Box::new(BufReader::with_capacity(READ_BYTES, zstd::stream::read::Decoder::new(file)?))
+        Box::new(BufReader::with_capacity(read_bytes, zstd::stream::read::Decoder::new(file)?))
     } else if by(Compression::Gzip) {
-        Box::new(BufReader::with_capacity(READ_BYTES, flate2::read::MultiGzDecoder::new(file)))
+        Box::new(BufReader::with_capacity(read_bytes, flate2::read::MultiGzDecoder::new(file)))
     } else {
-        Box::new(BufReader::with_capacity(READ_BYTES, file))
+        Box::new(BufReader::with_capacity(read_bytes, file))
     })
 }
 

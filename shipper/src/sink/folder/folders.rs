@@ -1,7 +1,7 @@
 //! The folders: made durably, closed with `_SUCCESS-<node>`, deleted by age.
 
 use super::Tree;
-use super::names::{is_leftover, is_ours, range_of};
+use super::names::{is_beside, is_leftover, is_ours, range_of};
 use crate::disk::parent;
 use crate::sink::DeliverError;
 use crate::zone::{Hour, Zone};
@@ -99,6 +99,9 @@ impl Folders {
                 continue;
             }
             let Some((first, end)) = range_of(&item.name, &self.node) else { continue };
+            if is_beside(&item.name) {
+                continue;
+            }
             if (first, end) == (from, to) {
                 same = true;
             } else if first < to && from < end {

@@ -1,5 +1,6 @@
 //! Names of folders and files.
 
+use crate::ledger::IdentityRange;
 use std::borrow::Cow;
 
 /// A project's folder name. Names are checked at the edge; one that is not legal all the same must not become a path.
@@ -20,6 +21,8 @@ pub(crate) struct Names {
     pub(crate) last: String,
     /// Name while it is written.
     pub(crate) temporary: String,
+    /// Whether it stands beside files of ranges it overlaps.
+    pub(crate) beside: bool,
 }
 
 impl Names {
@@ -36,7 +39,25 @@ impl Names {
             Some(tag) => format!(".{last}.{tag:016x}.inprogress"),
             None => format!(".{last}.inprogress"),
         };
-        Self { from, to, last, temporary }
+        Self { from, to, last, temporary, beside: false }
+    }
+
+    /// Names for what an audit found missing in `[from, to)`: beside the files that are there, and the same again when the same is missing.
+    pub(crate) fn beside(
+        node: &str,
+        from: u64,
+        to: u64,
+        extension: &str,
+        missing: &[IdentityRange],
+    ) -> Self {
+        let mut crc = 0;
+        for run in missing {
+            for number in [run.first.0, run.first.1.into(), run.last.0, run.last.1.into()] {
+                crc = crc32c::crc32c_append(crc, &number.to_le_bytes());
+            }
+        }
+        let extension = format!("replay-{crc:08x}.{extension}");
+        Self { beside: true, ..Self::new(node, from, to, &extension, None) }
     }
 }
 
@@ -47,6 +68,11 @@ pub(crate) fn range_of(name: &str, node: &str) -> Option<(u64, u64)> {
     let (from, to) = range.split_once('-')?;
     let hex = |text: &str| (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
     Some((hex(from)?, hex(to)?))
+}
+
+/// Whether a file holds what was missing of a range, beside the range's own.
+pub(super) fn is_beside(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(_, rest)| rest.starts_with("replay-"))
 }
 
 /// Whether this is a file of this node that was never finished.

@@ -1,5 +1,6 @@
 //! What others may see of a sink, and ask of it.
 
+use crate::replay::Job;
 use crate::sink::DeliverError;
 use crate::state::State;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,6 +35,10 @@ pub struct Shared {
     pub let_go: AtomicBool,
     /// Somebody wants a stopped sink to try again.
     pub resume: AtomicBool,
+    /// What is to be replayed, until the sink's thread takes it.
+    pub replay: Mutex<Option<Job>>,
+    /// Whether its thread is at a replay.
+    pub replaying: AtomicBool,
     /// State, and the last error.
     pub seen: Mutex<(State, String)>,
 }
@@ -59,6 +64,16 @@ impl Shared {
         }
         self.parked.store(false, Ordering::Relaxed);
         self.saved.load(Ordering::Relaxed)
+    }
+
+    /// Whether a replay waits or is under way.
+    pub fn is_replaying(&self) -> bool {
+        self.replaying.load(Ordering::Acquire)
+            || self.replay.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    pub(super) fn note_replaying(&self, on: bool) {
+        self.replaying.store(on, Ordering::Release);
     }
 
     /// Fails once a stop has given up waiting.
