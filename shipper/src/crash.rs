@@ -142,6 +142,7 @@ fn open(disk: &DoubleDisk) -> Result<Life, String> {
         fill: crate::fill::Fill::default(),
         sinks: Vec::new(),
         olap: None,
+        records: None,
     };
     let (sender, _) = crossbeam_channel::bounded(1);
     let doors = Quarantine::open(&context, &engine, sender)?;

@@ -15,7 +15,7 @@ use crate::quarantine::Quarantine;
 use crate::range::Want;
 use crate::sealed::Opener;
 use crate::sink::runner::{self, Reopen, Runner};
-use crate::sink::{Common, Context};
+use crate::sink::{Common, Context, Records};
 use crate::state::State;
 use crate::zone::Zone;
 use std::fs::{File, OpenOptions};
@@ -84,7 +84,19 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
     let running = all.iter().filter(|(_, sink)| sink.common().enabled);
     let sinks = running.map(|(name, _)| (*name).to_owned()).collect();
     let olap = shared.config.olap.clone();
-    let context = Context { disk, data, node: meta.node(), state: None, zone, fill, sinks, olap };
+    let records =
+        Records { segments: Arc::clone(&shared.segments), facts: Arc::clone(&shared.facts) };
+    let context = Context {
+        disk,
+        data,
+        node: meta.node(),
+        state: None,
+        zone,
+        fill,
+        sinks,
+        olap,
+        records: Some(records),
+    };
     let importer = Importer::new(sender.clone(), Arc::clone(&shared));
     let quarantine = Quarantine::open(&context, &shared.config, sender)
         .map_err(|problem| setting("quarantine", problem))?;

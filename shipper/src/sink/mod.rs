@@ -43,7 +43,7 @@ macro_rules! sinks {
     };
 }
 
-sinks! { file, hdfs, clickhouse }
+sinks! { file, kafka, clickhouse, hdfs }
 
 /// What the loop needs to know of any sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,17 @@ pub struct Context {
     pub sinks: Vec<String>,
     /// The embedded ClickHouse; `None` if it is off or cannot be had here.
     pub olap: Option<Embedded>,
+    /// What is delivered from; `None` for a command that only looks at the target.
+    pub records: Option<Records>,
+}
+
+/// What every range is read from.
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// The journal.
+    pub segments: Arc<Segments>,
+    /// The facts.
+    pub facts: Arc<FactsFiles>,
 }
 
 /// Settings of one sink.

@@ -22,6 +22,9 @@ const RETRY_MS_MIN: u64 = 100;
 /// Longest pause: an outage's end is noticed within seconds, and a try each few seconds costs nobody anything.
 const RETRY_MS_MAX: u64 = 5_000;
 
+/// A range shorter than this is cut for the sake of latency: the time its first record waited for the journal counts too.
+const RECEIPT_AGE_MS: u64 = 1_000;
+
 /// A cursor that passed nothing for its sink is saved after so much journal …
 const UNSAVED_BYTES_MAX: u64 = 16 << 20;
 /// … or so long.
@@ -343,10 +346,14 @@ impl Runner {
             self.shared.oldest_ms.store(0, Ordering::Relaxed);
             return Ok(Some(1000));
         }
-        let age = self.cut.since_ms.map_or(0, |since| (now_ms - since).max(0)).cast_unsigned();
         let bytes = self.cut.end - self.state.done;
         let age_max = self.parts.common.range_age_ms_max;
         let age_max = self.sink.age_ms_max(bytes).unwrap_or(age_max);
+        let mut since_ms = self.cut.since_ms.unwrap_or(now_ms);
+        if age_max < RECEIPT_AGE_MS {
+            since_ms = since_ms.min(self.cut.first_recv_ms);
+        }
+        let age = (now_ms - since_ms).max(0).cast_unsigned();
         if self.cut.full || drain || age >= age_max {
             return Ok(None);
         }

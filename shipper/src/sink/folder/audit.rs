@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Read at once; each read of a distant file costs two round trips.
 const READ_BYTES: usize = 1 << 20;
 
-type Identity = (u64, u32);
+pub(crate) type Identity = (u64, u32);
 
 /// Compares the files under `root` with the facts, range by range, so that memory is bounded by one range.
 pub(crate) fn audit(
@@ -97,7 +97,7 @@ fn together(ranges: BTreeMap<(u64, u64), Vec<PathBuf>>) -> Vec<((u64, u64), Vec<
 }
 
 /// Adds what is missing and what is too much in `[from, to)`.
-fn expect(
+pub(crate) fn expect(
     context: &AuditContext,
     from: u64,
     to: u64,
@@ -135,7 +135,7 @@ fn expect(
     }
 }
 
-fn push(ranges: &mut Vec<IdentityRange>, identity: Identity) {
+pub(crate) fn push(ranges: &mut Vec<IdentityRange>, identity: Identity) {
     match ranges.last_mut() {
         Some(last) if last.last.0 == identity.0 && last.last.1 + 1 == identity.1 => {
             last.last = identity;

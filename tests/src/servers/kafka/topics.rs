@@ -6,7 +6,8 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, Message as _};
+use rdkafka::message::{Header, Headers, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{ASK_LIMIT, Kafka};
@@ -170,6 +171,32 @@ impl Kafka {
             }
         }
         found
+    }
+
+    /// Sends records once more, to where they were read.
+    ///
+    /// # Panics
+    /// If the broker does not take them.
+    #[track_caller]
+    pub fn produce(&self, messages: &[Message]) {
+        let producer: BaseProducer = self.client().create().unwrap();
+        for message in messages {
+            let mut headers = OwnedHeaders::new();
+            for (key, value) in &message.headers {
+                headers = headers.insert(Header { key, value: Some(value) });
+            }
+            let mut record = BaseRecord::to(&message.topic)
+                .partition(message.partition)
+                .payload(&message.value)
+                .headers(headers)
+                .timestamp(message.timestamp_ms);
+            if let Some(key) = &message.key {
+                record = record.key(key);
+            }
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(ASK_LIMIT).unwrap();
+        assert_eq!(producer.in_flight_count(), 0);
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
