@@ -80,7 +80,7 @@ SELECT project, user_id, key, max(o.time) AS updated_at, argMax(o.distinct_id, o
     countIf(op = 'increment' AND at > unset_at) AS increments,
     sumIf(num, op = 'increment' AND at > unset_at AND at > set_at) AS added,
     countIf(op = 'append' AND at > unset_at) AS appends,
-    arrayDistinct(arrayFlatten(groupArrayIf(arr, op = 'append' AND at > unset_at AND at > set_at))) AS joined
+    arrayDistinct(arrayFlatten(arrayMap(x -> x.2, arraySort(x -> x.1, groupArrayIf((at, arr), op = 'append' AND at > unset_at AND at > set_at))))) AS joined
 FROM
 (
     SELECT p.*, maxIf(at, op = 'unset') OVER w AS unset_at, maxIf(at, op = 'set') OVER w AS set_at

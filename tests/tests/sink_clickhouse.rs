@@ -6,6 +6,8 @@
 mod bad_days;
 #[path = "sink_clickhouse/crash.rs"]
 mod crash;
+#[path = "sink_clickhouse/profiles.rs"]
+mod profiles;
 
 use std::net::SocketAddr;
 use std::process::Output;
