@@ -43,7 +43,7 @@ macro_rules! sinks {
     };
 }
 
-sinks! { file, kafka, clickhouse, hdfs }
+sinks! { file, kafka, clickhouse, hdfs, mysql }
 
 /// What the loop needs to know of any sink.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -338,7 +338,7 @@ cat broker.key >> broker.pem";
 }
 
 /// A free port below those the system gives to outgoing connections: while the broker is down, no client's own end takes its place.
-fn steady_port() -> u16 {
+pub(super) fn steady_port() -> u16 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let mut random = Random::new(now.as_nanos() as u64 ^ u64::from(std::process::id()));
     loop {
