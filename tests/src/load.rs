@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::http::{Connection, escape, message};
+use crate::http::{self, Answer, Connection, escape, message};
 use crate::random::Random;
 
 /// What the client knows about one request.
@@ -179,6 +179,26 @@ pub fn event(request: u64, index: u32, padding_bytes: u64) -> String {
         r#"{{"type":"track","event":"Load","distinct_id":"user_{request}","time":{now_ms},"_track_id":{track},"lib":{{"$lib":"load","$lib_version":"1"}},"properties":{{"request":{request},"index":{index},"padding":"{padding}"}}}}"#,
         track = request * 100 + u64::from(index),
     )
+}
+
+/// Events of one big request, and their padding: about 1.6 MB in the ring.
+const BIG_EVENTS: u32 = 600;
+const BIG_PADDING_BYTES: u64 = 2_400;
+
+/// Sends one big request and writes it into the log, under the log's next number.
+#[track_caller]
+pub fn send_big(address: SocketAddr, log: &mut Log) -> Answer {
+    let request = log.len() as u64;
+    let list: Vec<String> = (0..BIG_EVENTS).map(|i| event(request, i, BIG_PADDING_BYTES)).collect();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(format!("[{}]", list.join(",")).as_bytes()).unwrap();
+    let data = escape(base64(&packed.finish().unwrap()).as_bytes());
+    let body = format!("gzip=1&data_list={data}");
+    let answer = http::post(address, "/sa?project=load", &[], body.as_bytes());
+    let outcome =
+        if answer.status == 200 { Outcome::Accepted } else { Outcome::Refused(answer.status) };
+    log.insert(request, Sent { events: BIG_EVENTS, outcome });
+    answer
 }
 
 /// Standard base64 with padding.

@@ -3,38 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use tusk_tests::conf::{self, Conf};
-use tusk_tests::http::{self, Answer, Connection};
+use tusk_tests::http::{self, Connection};
 use tusk_tests::ledger::Ledger;
-use tusk_tests::load::{Load, Log, Outcome, Plan, Sent, base64, event};
+use tusk_tests::load::{Load, Log, Outcome, Plan, Sent, base64, event, send_big};
 use tusk_tests::oracle::{Refusal, Verdict};
 use tusk_tests::sdk::Stored;
 use tusk_tests::{Dir, Nginx, Signal, SmallDisk, Tusk, files, signal, wait_for};
-
-/// Events of one big request, and their padding: about 1.6 MB in the ring.
-const BIG_EVENTS: u32 = 600;
-const BIG_PADDING_BYTES: u64 = 2_400;
-
-/// Sends one big request and writes it into the log.
-fn send_big(address: SocketAddr, log: &mut Log) -> Answer {
-    let request = log.len() as u64;
-    let list: Vec<String> = (0..BIG_EVENTS).map(|i| event(request, i, BIG_PADDING_BYTES)).collect();
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packed.write_all(format!("[{}]", list.join(",")).as_bytes()).unwrap();
-    let data = http::escape(base64(&packed.finish().unwrap()).as_bytes());
-    let body = format!("gzip=1&data_list={data}");
-    let answer = http::post(address, "/sa?project=load", &[], body.as_bytes());
-    let outcome =
-        if answer.status == 200 { Outcome::Accepted } else { Outcome::Refused(answer.status) };
-    log.insert(request, Sent { events: BIG_EVENTS, outcome });
-    answer
-}
 
 /// Sends big requests until one is refused; returns how many were taken before.
 #[track_caller]
