@@ -101,6 +101,7 @@ struct Bench<'t> {
     /// What the files must hold: nothing is refused there.
     all: Log,
     refused: u64,
+    started: std::time::Instant,
 }
 
 impl<'t> Bench<'t> {
@@ -112,7 +113,8 @@ impl<'t> Bench<'t> {
         let nginx = Nginx::start(&dir, |port| conf::collect(&dir, port));
         let tusk = Some(Tusk::start(&dir, &toml));
         let (log, all) = (Log::new(), Log::new());
-        Self { target, name, dir, nginx, tusk, toml, log, all, refused: 0 }
+        let started = std::time::Instant::now();
+        Self { target, name, dir, nginx, tusk, toml, log, all, refused: 0, started }
     }
 
     fn tusk(&self) -> &Tusk {
@@ -166,7 +168,11 @@ impl<'t> Bench<'t> {
             files::lines(&tusk.files()).iter().map(|line| Stored::parse(line)).collect();
         let verdict = Verdict::of(&self.all, &lines, Refusal::NotStored);
         assert!(verdict.is_clean(), "files beside {name}, {after}: {verdict:?}");
-        println!("{name}: {after}: {} events, each once, books closed", held.len());
+        println!(
+            "{name}: {after}: {} events, each once, books closed ({:.1} s)",
+            held.len(),
+            self.started.elapsed().as_secs_f64()
+        );
         ledger
     }
 

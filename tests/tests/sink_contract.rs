@@ -1,7 +1,7 @@
 //! Every sink holds the same contract against its real server: see `tusk_tests::contract`.
 
 use tusk_tests::contract::hold;
-use tusk_tests::targets::{ClickhouseTarget, FileTarget, HdfsTarget};
+use tusk_tests::targets::{ClickhouseTarget, FileTarget, HdfsTarget, KafkaTarget};
 
 #[test]
 fn files_hold_the_contract() {
@@ -16,4 +16,9 @@ fn hdfs_holds_the_contract() {
 #[test]
 fn clickhouse_holds_the_contract() {
     hold(&mut ClickhouseTarget::start());
+}
+
+#[test]
+fn kafka_holds_the_contract() {
+    hold(&mut KafkaTarget::start());
 }

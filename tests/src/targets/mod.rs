@@ -22,8 +22,14 @@ use crate::sdk::Stored;
 #[must_use]
 pub fn all() -> Vec<Box<dyn Target>> {
     let hdfs = std::thread::spawn(|| HdfsTarget::start(false));
+    let kafka = std::thread::spawn(KafkaTarget::start);
     let clickhouse = ClickhouseTarget::start();
-    vec![Box::new(FileTarget), Box::new(hdfs.join().unwrap()), Box::new(clickhouse)]
+    vec![
+        Box::new(FileTarget),
+        Box::new(kafka.join().unwrap()),
+        Box::new(hdfs.join().unwrap()),
+        Box::new(clickhouse),
+    ]
 }
 
 /// Events of lines or values of shape `server`.
