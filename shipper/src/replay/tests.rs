@@ -68,6 +68,7 @@ fn open(disk: &DoubleDisk) -> Result<Life, String> {
         fill: crate::fill::Fill::default(),
         sinks: Vec::new(),
         olap: None,
+        records: None,
     };
     let (sender, _) = crossbeam_channel::bounded(1);
     let doors = Quarantine::open(&context, &EngineConfig::default(), sender)?;
