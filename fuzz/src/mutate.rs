@@ -87,6 +87,20 @@ const WORDS: &[&[u8]] = &[
     b"GET ",
     b"POST ",
     b" HTTP/1.1\r\n",
+    b"INSERT INTO ",
+    b" FORMAT ",
+    b"VALUES",
+    b"SELECT ",
+    b"'",
+    b"`",
+    b"/*",
+    b"*/",
+    b"--",
+    b"$a$",
+    b"\xe2\x80\x98",
+    b"(",
+    b")",
+    b";",
 ];
 
 /// Largest input that mutation makes, in bytes; large inputs have tests of their own.

@@ -1,6 +1,7 @@
 //! The targets and what each promises.
 
 mod decoders;
+mod olap;
 mod readers;
 mod requests;
 
@@ -28,6 +29,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "record", run: readers::record, seeds: readers::record_seeds },
     Target { name: "ring", run: readers::ring, seeds: readers::patch_seeds },
     Target { name: "journal", run: readers::journal, seeds: readers::patch_seeds },
+    Target { name: "sql", run: olap::sql, seeds: olap::sql_seeds },
+    Target { name: "blocks", run: olap::blocks, seeds: olap::blocks_seeds },
 ];
 
 /// The target of that name.

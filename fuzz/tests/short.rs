@@ -95,4 +95,4 @@ macro_rules! targets {
     };
 }
 
-targets!(form base64 gunzip json decrypt request record ring journal);
+targets!(form base64 gunzip json decrypt request record ring journal sql blocks);
