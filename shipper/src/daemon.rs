@@ -13,6 +13,9 @@ use crate::config::{self, Config, Loaded};
 use crate::log::LevelHandle;
 use crate::{Fail, control, embed, http};
 
+/// A sink whose target comes back tries again within so long.
+const OLAP_NOTICED: Duration = Duration::from_secs(15);
+
 /// Everything that runs.
 pub(crate) struct Daemon {
     /// The engine.
@@ -85,9 +88,9 @@ impl Daemon {
         self.olap.as_ref().map(|_| self.config.olap.address())
     }
 
-    /// Whether there is an embedded ClickHouse that does not answer yet, or not now.
+    /// Whether there is an embedded ClickHouse that does not answer yet, or not long enough for its sink to have noticed.
     pub(crate) fn olap_is_down(&self) -> bool {
-        self.olap.as_ref().is_some_and(|olap| !olap.window().is_up())
+        self.olap.as_ref().is_some_and(|olap| !olap.window().is_up_for(OLAP_NOTICED))
     }
 
     /// Logs what became wrong and what is well again since the last call.

@@ -1,10 +1,10 @@
 //! Whether there is an embedded ClickHouse, and what is said about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use event::Lang;
 use shipper::engine::EngineConfig;
-use shipper::olap::{Embedded, Missing, News, Plan, find};
+use shipper::olap::{Embedded, Missing, News, Plan, answers, find};
 
 use crate::config::Config;
 use crate::lang::pick;
@@ -44,6 +44,45 @@ pub(crate) fn embed(
     // The journal's zone comes in when there is a journal.
     let timezone = String::new();
     Some(Plan { config: config.olap.clone(), folder, timezone, wait })
+}
+
+/// For `tusk check`: whether all is there, and a line in both languages; `None` where none is wanted.
+pub(crate) fn finding(config: &Config) -> Option<(bool, String, String)> {
+    if !config.olap.enabled || config.sink.clickhouse.url.is_some() {
+        return None;
+    }
+    let found = match find(&config.olap) {
+        Ok(found) => found,
+        Err(missing) => return Some((false, missing.to_string(), missing.to_string())),
+    };
+    let (address, folder) = (config.olap.address(), config.olap.folder(&config.data));
+    let size = folder_bytes(&folder) >> 20;
+    let (folder, library) = (folder.display(), found.library.display());
+    let (zh, en) = if answers(address) {
+        ("已就绪", "answers")
+    } else {
+        ("没有在运行", "not running")
+    };
+    Some((
+        true,
+        format!(
+            "http://{address} {zh}；{folder} 占 {size} MiB（按 sink.clickhouse.keep_days 清理）；引擎 {library}"
+        ),
+        format!(
+            "http://{address} {en}; {folder} holds {size} MiB (bounded by sink.clickhouse.keep_days); engine {library}"
+        ),
+    ))
+}
+
+/// Bytes of all files below; links are not followed.
+fn folder_bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let metadata = entry.metadata().ok()?;
+            Some(if metadata.is_dir() { folder_bytes(&entry.path()) } else { metadata.len() })
+        })
+        .sum()
 }
 
 /// For the log of `tusk run`.

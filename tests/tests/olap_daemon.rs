@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use tusk_tests::http::{self, Answer, escape};
 use tusk_tests::{
-    Dir, Nginx, Signal, Tusk, children, conf, files, free_port, is_alive, libchdb_path, signal,
-    wait_for,
+    Dir, Nginx, Process, Signal, Tusk, children, conf, files, free_port, is_alive, libchdb_path,
+    signal, wait_for,
 };
 
 fn toml(port: u16) -> String {
@@ -114,6 +114,47 @@ fn events_are_in_it_once_though_it_is_killed() {
         (text == format!("{all}\t{all}\n")).then_some(())
     });
     tusk.stop();
+}
+
+#[test]
+fn under_up_it_comes_when_it_is_built_and_has_the_first_event() {
+    let dir = Dir::new("olap-up");
+    let build = dir.write("olap-build.log", "libchdb: 50 of 178 MB\n");
+    let port = free_port();
+    let mut command = std::process::Command::new(tusk_tests::tusk_path());
+    // `make run` starts it in the repository, where the library appears below build/.
+    command.current_dir(dir.path()).arg("up").arg("--nginx").arg(tusk_tests::nginx_path());
+    command.arg("--module").arg(tusk_tests::module_path()).arg("--data").arg(dir.join("data"));
+    command.args(["--port", &port.to_string(), "--lang", "en", "--console"]);
+    command.arg(format!("127.0.0.1:{}", free_port())).arg("--olap-wait").arg(&build);
+    let mut up = Process::start(&mut command, &dir.join("up.log"));
+    let says = |what: &str| {
+        wait_for(60, what, || dir.read("up.log").contains(what).then_some(()));
+    };
+    says("ClickHouse: being built, see ");
+    says("Every event");
+    let event = "{\"type\":\"track\",\"event\":\"Buy\",\"distinct_id\":\"u\",\"time\":1700000000000,\"properties\":{}}";
+    let body = format!("data={}", escape(event.as_bytes()));
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    assert_eq!(http::post(address, "/sa?project=default", &[], body.as_bytes()).status, 200);
+    dir.write(
+        "olap-build.log",
+        "libchdb: npm is not installed\nmake: *** [Makefile:39: olap] Error 3\n",
+    );
+    says("could not be built: libchdb: npm is not installed");
+    std::fs::create_dir_all(dir.join("build/libchdb")).unwrap();
+    std::os::unix::fs::symlink(libchdb_path(), dir.join("build/libchdb/libchdb.so")).unwrap();
+    says("ClickHouse is ready: http://127.0.0.1:");
+    let log = dir.read("up.log");
+    let (_, rest) = log.split_once("ClickHouse is ready: http://127.0.0.1:").unwrap();
+    let olap: u16 = rest.split(' ').next().unwrap().parse().unwrap();
+    wait_for(60, "the event that came before it", || {
+        let answer = ask(&dir, olap, "SELECT event, count() FROM tusk.events GROUP BY event")?;
+        (answer.text() == "Buy\t1\n").then_some(())
+    });
+    assert!(!dir.read("up.log").contains("sink clickhouse is retrying"), "{}", dir.read("up.log"));
+    up.signal(Signal::INT);
+    assert!(up.wait(60).success(), "{}", dir.read("up.log"));
 }
 
 #[test]

@@ -67,6 +67,9 @@ pub(crate) fn run(common: &Common, arguments: &Check) -> Result<ExitCode, Fail> 
     journal(&config, &mut report);
     ring(&config, &mut report);
     sinks(&config, &mut report);
+    if let Some((there, zh, en)) = crate::embed::finding(&config) {
+        report.add("olap", if there { Mark::Good } else { Mark::Note }, zh, en);
+    }
     if running {
         let (status, _) = Client::ask::<Status>(&config.socket(), &Request::Status)?;
         daemon(&status, &mut report);

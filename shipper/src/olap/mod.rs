@@ -9,7 +9,7 @@ mod watch;
 
 pub use config::OlapConfig;
 pub use find::{Found, Missing, find};
-pub use watch::{News, Plan, Supervisor, Window};
+pub use watch::{News, Plan, Supervisor, Window, answers};
 
 use crate::secret::Secret;
 use std::fs::{self, OpenOptions};

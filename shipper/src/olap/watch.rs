@@ -61,6 +61,7 @@ pub enum News {
 #[derive(Debug, Default)]
 pub struct Window {
     up: AtomicBool,
+    since: Mutex<Option<Instant>>,
     restarts: AtomicU64,
     process: AtomicU64,
 }
@@ -70,6 +71,19 @@ impl Window {
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has answered for so long. A sink that met it down says so until it tries again.
+    #[must_use]
+    pub fn is_up_for(&self, time: Duration) -> bool {
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_up() && since.is_some_and(|since| since.elapsed() >= time)
+    }
+
+    fn set(&self, up: bool) {
+        if self.up.swap(up, Ordering::Relaxed) != up {
+            *self.since.lock().unwrap_or_else(PoisonError::into_inner) = up.then(Instant::now);
+        }
     }
 
     /// How often it was started again.
@@ -180,7 +194,7 @@ impl Watch {
                 Ok(life) => self.live(life),
                 Err(error) => End::Over(format!("{}: {error}", found.program.display())),
             };
-            self.window.up.store(false, Ordering::Relaxed);
+            self.window.set(false);
             self.window.process.store(0, Ordering::Relaxed);
             let End::Over(why) = end else { return };
             if start.elapsed() >= WELL {
@@ -270,7 +284,7 @@ impl Watch {
             }
             if !ready && let Ok(text) = life.is_ready.try_recv() {
                 (ready, answered, asked) = (true, Instant::now(), Instant::now());
-                self.window.up.store(true, Ordering::Relaxed);
+                self.window.set(true);
                 (self.tell)(News::Ready { address: self.plan.config.address(), text });
             }
             if ready && asked.elapsed() >= ASK {
@@ -279,7 +293,7 @@ impl Watch {
                 if up {
                     answered = asked;
                 }
-                self.window.up.store(up, Ordering::Relaxed);
+                self.window.set(up);
             }
             let limit = if ready { SILENT } else { START };
             if answered.elapsed() >= limit {
@@ -332,8 +346,9 @@ impl Life {
     }
 }
 
-/// Asks `/ping`.
-fn answers(address: SocketAddr) -> bool {
+/// Asks `/ping`; false after five seconds without an answer.
+#[must_use]
+pub fn answers(address: SocketAddr) -> bool {
     let ask = || -> io::Result<bool> {
         let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
         stream.set_read_timeout(Some(ANSWER))?;
