@@ -252,9 +252,15 @@ pub fn node(driver: &str) -> Command {
 /// Python with its SDK in a virtual environment.
 #[must_use]
 pub fn python(driver: &str) -> Command {
-    let dir = install("python", &["requirements.txt"], |dir| {
+    python_with("python", "requirements.txt", driver)
+}
+
+/// Python in a virtual environment `name` with what the `requirements` file names; runs the script `driver`.
+#[must_use]
+pub fn python_with(name: &str, requirements: &str, driver: &str) -> Command {
+    let dir = install(name, &[requirements], |dir| {
         run(Command::new("python3").args(["-m", "venv"]).arg(dir.join("venv")));
-        let requirements = source("requirements.txt");
+        let requirements = source(requirements);
         run(Command::new(dir.join("venv/bin/pip")).args(["install", "-q", "-r"]).arg(requirements));
     });
     let mut command = Command::new(dir.join("venv/bin/python"));

@@ -1,7 +1,7 @@
 //! The file sink: JSON lines in folders by project, day and hour, on the local file system.
 
 use super::folder::{
-    self, DiskTree, Folders, Format, Names, PARTITIONS_MAX, Writer, audit,
+    self, DiskTree, Folders, Names, PARTITIONS_MAX, Recipe, Writer, audit,
     project_folder,
 };
 use super::{
@@ -18,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use super::folder::{Compression, PartitionBy};
+pub use super::folder::{Compression, Format, PartitionBy};
 
 /// `[sink.file]` of `tusk.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,12 +36,18 @@ pub struct Config {
     pub range_bytes_max: u64,
     /// … or at this age, ms, whichever is first. Shorter = fresher and more, smaller files.
     pub range_age_ms_max: u64,
-    /// Value of a line.
+    /// `jsonl` or `parquet`.
+    pub format: Format,
+    /// Value of a line of `jsonl`.
     pub shape: Shape,
-    /// `none`, `gzip` or `zstd`.
+    /// `none` or `zstd`; `gzip` with jsonl, `snappy` with parquet.
     pub compression: Compression,
     /// Level; gzip 1–9, zstd -7–19. Unset: gzip 4, zstd 1 (the cheapest byte for the CPU it takes).
     pub level: Option<i32>,
+    /// Of parquet: whether the stored bytes are a column beside the typed ones.
+    pub json_column: bool,
+    /// Of parquet: plain bytes of a row group, held in memory for each file being written.
+    pub row_group_bytes: usize,
     /// What `dt=`/`hour=` mean: `receive` (a closed hour never changes, `_SUCCESS-<node>` says so) or `event` time.
     pub partition_by: PartitionBy,
     /// How long after its end an hour is called complete, seconds.
@@ -61,9 +67,12 @@ impl Default for Config {
             root: None,
             range_bytes_max: 16 << 20,
             range_age_ms_max: 10_000,
+            format: Format::Jsonl,
             shape: Shape::Server,
             compression: Compression::Zstd,
             level: None,
+            json_column: true,
+            row_group_bytes: 16 << 20,
             partition_by: PartitionBy::Receive,
             success_grace_s: 60,
             keep_days: 0,
@@ -86,8 +95,9 @@ impl SinkConfig for Config {
     }
 
     fn problems(&self) -> Vec<(String, String)> {
-        let mut problems = folder::problems(Format::Jsonl, self.compression, self.level);
+        let mut problems = folder::problems(self.format, self.compression, self.level);
         problems.extend(folder::range_problems(self.range_bytes_max, self.range_age_ms_max));
+        problems.extend(folder::row_group_problem(self.row_group_bytes));
         problems
     }
 
@@ -136,9 +146,16 @@ struct Part {
 impl FileSink {
     fn new(config: &Config, context: &Context) -> Result<Self, String> {
         let root = config.root.clone().unwrap_or_else(|| context.data.join("files"));
-        let encoder = (config.shape, context.node.as_str(), context.fill.clone());
-        let writer = Writer::new(Format::Jsonl, config.compression, config.level, encoder)
-            .map_err(|e| e.to_string())?;
+        let recipe = Recipe {
+            sink: "file",
+            format: config.format,
+            compression: config.compression,
+            level: config.level,
+            shape: config.shape,
+            json_column: config.json_column,
+            row_group_bytes: config.row_group_bytes,
+        };
+        let writer = Writer::new(&recipe, context).map_err(|e| e.to_string())?;
         let by_receive = config.partition_by == PartitionBy::Receive;
         let tree = Arc::new(DiskTree(Arc::clone(&context.disk)));
         let folders = Folders::new("file", tree, &root, &context.node, by_receive);

@@ -1,7 +1,8 @@
 //! Reading the files back: every identity that should be there, once, and no other.
 
 use super::names::range_of;
-use super::{Compression, Content, Tree};
+use super::write::PARQUET;
+use super::{Compression, Content, Tree, parquet};
 use crate::facts::decide::Origin;
 use crate::facts::{Fact, FactsReader, flag};
 use crate::journal::{Read, Reader};
@@ -55,7 +56,8 @@ pub(crate) fn audit(
             identities(tree, file, shape, &mut found)
                 .map_err(|error| format!("{}: {error}", file.display()))?;
         }
-        if shape == Shape::Bare {
+        let named = |file: &PathBuf| shape != Shape::Bare || is_parquet(file);
+        if !files.iter().all(named) {
             let expected = expected(context, *from, *to)?.len() as u64;
             audit.expected += expected;
             audit.found += found.len() as u64;
@@ -208,13 +210,20 @@ fn find(
     Ok(())
 }
 
-/// Identities of the lines of a file; of shape bare one (0, 0) a line.
+fn is_parquet(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == PARQUET)
+}
+
+/// Identities of the events of a file; of lines of shape bare one (0, 0) a line.
 fn identities(
     tree: &dyn Tree,
     path: &Path,
     shape: Shape,
     out: &mut Vec<Identity>,
 ) -> io::Result<()> {
+    if is_parquet(path) {
+        return parquet::identities(tree.open(path)?, out);
+    }
     let mut lines = lines(tree, path)?;
     let mut line = Vec::new();
     loop {

@@ -8,6 +8,7 @@ mod disk;
 mod folders;
 mod names;
 mod pack;
+mod parquet;
 mod write;
 
 use crate::facts::Fact;
@@ -20,7 +21,7 @@ pub(crate) use crate::disk::Item;
 pub(crate) use disk::DiskTree;
 pub(crate) use folders::Folders;
 pub(crate) use names::{Names, project_folder};
-pub(crate) use write::{Part, Writer};
+pub(crate) use write::{Part, Recipe, Writer};
 
 /// Partitions (project and hour) of one range at most.
 pub(crate) const PARTITIONS_MAX: usize = 64;
@@ -32,6 +33,8 @@ pub enum Format {
     /// One JSON object a line.
     #[default]
     Jsonl,
+    /// Parquet: typed columns, three maps, and the stored bytes beside them.
+    Parquet,
 }
 
 /// How files are packed.
@@ -42,6 +45,8 @@ pub enum Compression {
     None,
     /// gzip; JSON lines only.
     Gzip,
+    /// Snappy; Parquet only.
+    Snappy,
     /// zstd.
     Zstd,
 }
@@ -87,17 +92,36 @@ pub(crate) fn problems(
     compression: Compression,
     level: Option<i32>,
 ) -> Vec<(String, String)> {
-    let Format::Jsonl = format;
     let mut problems = Vec::new();
-    let (low, high) = match compression {
-        Compression::None => (i32::MIN, i32::MAX),
-        Compression::Gzip => (1, 9),
-        Compression::Zstd => (-7, 19),
+    let mut wrong = |setting: &str, what: String| problems.push((setting.to_owned(), what));
+    let (low, high) = match (format, compression) {
+        (Format::Jsonl, Compression::Snappy) => {
+            wrong("compression", "write \"zstd\", \"gzip\" or \"none\" with format jsonl".into());
+            return problems;
+        }
+        (Format::Parquet, Compression::Gzip) => {
+            let what = "write \"zstd\", \"snappy\" or \"none\" with format parquet";
+            wrong("compression", what.into());
+            return problems;
+        }
+        (_, Compression::None | Compression::Snappy) => (i32::MIN, i32::MAX),
+        (_, Compression::Gzip) => (1, 9),
+        (Format::Jsonl, Compression::Zstd) => (-7, 19),
+        (Format::Parquet, Compression::Zstd) => (1, 19),
     };
     if level.is_some_and(|level| level < low || level > high) {
-        problems.push(("level".to_owned(), format!("write a number from {low} to {high}")));
+        wrong("level", format!("write a number from {low} to {high}"));
     }
     problems
+}
+
+/// A row group's size out of range.
+pub(crate) fn row_group_problem(bytes: usize) -> Option<(String, String)> {
+    let fits = (1 << 20..=512 << 20).contains(&bytes);
+    (!fits).then(|| {
+        let what = "write a number from 1048576 (1 MiB) to 536870912 (512 MiB)";
+        ("row_group_bytes".to_owned(), what.to_owned())
+    })
 }
 
 /// A range's size and age out of range.

@@ -12,7 +12,7 @@ impl Compression {
     /// Ending of the names of JSON lines.
     pub(super) fn jsonl_extension(self) -> &'static str {
         match self {
-            Self::None => "jsonl",
+            Self::None | Self::Snappy => "jsonl",
             Self::Gzip => "jsonl.gz",
             Self::Zstd => "jsonl.zst",
         }
@@ -34,7 +34,7 @@ enum Kind {
 impl Packer {
     pub(super) fn new(compression: Compression, level: Option<i32>) -> io::Result<Self> {
         let kind = match compression {
-            Compression::None => Kind::None,
+            Compression::None | Compression::Snappy => Kind::None,
             Compression::Gzip => {
                 let level = level.unwrap_or(GZIP_LEVEL).clamp(1, 9).cast_unsigned();
                 Kind::Gzip(flate2::Compression::new(level))

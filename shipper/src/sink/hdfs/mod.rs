@@ -11,7 +11,7 @@ mod upload;
 mod web;
 
 use super::folder::{
-    self, Compression, Folders, Format, Names, PARTITIONS_MAX, PartitionBy, Writer, audit,
+    self, Compression, Folders, Format, Names, PARTITIONS_MAX, PartitionBy, Recipe, Writer, audit,
     project_folder,
 };
 use super::{
@@ -67,14 +67,18 @@ pub struct Config {
     pub small_bytes: u64,
     /// How old such a range may grow, ms.
     pub small_age_ms_max: u64,
-    /// What a file is.
+    /// `parquet` or `jsonl`.
     pub format: Format,
-    /// Value of a line.
+    /// Value of a line of `jsonl`.
     pub shape: Shape,
-    /// `none`, `gzip` or `zstd`.
+    /// `zstd` or `none`; `snappy` with parquet, `gzip` with jsonl.
     pub compression: Compression,
-    /// Level; gzip 1–9, zstd -7–19. Unset: gzip 4, zstd 1.
+    /// Level; gzip 1–9, zstd -7–19 (parquet 1–19). Unset: gzip 4, zstd 1.
     pub level: Option<i32>,
+    /// Of parquet: whether the stored bytes are a column beside the typed ones.
+    pub json_column: bool,
+    /// Of parquet: plain bytes of a row group, held in memory for each file being written.
+    pub row_group_bytes: usize,
     /// What `dt=`/`hour=` mean.
     pub partition_by: PartitionBy,
     /// How long after its end an hour is called complete, seconds.
@@ -110,10 +114,12 @@ impl Default for Config {
             range_age_ms_max: 300_000,
             small_bytes: 0,
             small_age_ms_max: 3_600_000,
-            format: Format::Jsonl,
+            format: Format::Parquet,
             shape: Shape::Server,
             compression: Compression::Zstd,
             level: None,
+            json_column: true,
+            row_group_bytes: 16 << 20,
             partition_by: PartitionBy::Receive,
             success_grace_s: 60,
             keep_days: 0,
@@ -127,6 +133,18 @@ impl Default for Config {
 }
 
 impl Config {
+    fn recipe(&self) -> Recipe {
+        Recipe {
+            sink: "hdfs",
+            format: self.format,
+            compression: self.compression,
+            level: self.level,
+            shape: self.shape,
+            json_column: self.json_column,
+            row_group_bytes: self.row_group_bytes,
+        }
+    }
+
     /// Who WebHDFS is told to be asked by.
     fn web_user(&self) -> String {
         let named = self.user.clone().or_else(|| std::env::var("HADOOP_USER_NAME").ok());
@@ -177,6 +195,7 @@ impl SinkConfig for Config {
     fn problems(&self) -> Vec<(String, String)> {
         let mut problems = folder::problems(self.format, self.compression, self.level);
         problems.extend(folder::range_problems(self.range_bytes_max, self.range_age_ms_max));
+        problems.extend(folder::row_group_problem(self.row_group_bytes));
         let mut wrong = |setting: &str, what: &str| {
             problems.push((setting.to_owned(), what.to_owned()));
         };
@@ -284,9 +303,8 @@ struct Try {
 impl HdfsSink {
     fn new(config: &Config, context: &Context) -> Result<Self, String> {
         let target = Target::new(config)?;
-        let encoder = (config.shape, context.node.as_str(), context.fill.clone());
-        let writer = Writer::new(config.format, config.compression, config.level, encoder)
-            .map_err(|error| error.to_string())?;
+        let writer =
+            Writer::new(&config.recipe(), context).map_err(|error| error.to_string())?;
         let by_receive = config.partition_by == PartitionBy::Receive;
         let tree = Arc::new(HdfsTree(Arc::clone(&target)));
         let folders = Folders::new("hdfs", tree, &config.root, &context.node, by_receive);
