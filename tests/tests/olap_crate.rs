@@ -37,7 +37,8 @@ fn client(olap: &Olap) -> Client {
 }
 
 const TABLE: &str = "CREATE TABLE t (id UInt64, event LowCardinality(String), time DateTime, value Float64, \
-    text Map(String, String), maybe Nullable(Int32)) ENGINE = MergeTree ORDER BY id";
+    text Map(String, String), maybe Nullable(Int32)) ENGINE = MergeTree ORDER BY id \
+    SETTINGS non_replicated_deduplication_window = 100";
 
 async fn insert(client: &Client, ids: std::ops::Range<u64>) -> clickhouse::error::Result<()> {
     let mut insert = client.insert::<Event>("t").await?;
