@@ -60,6 +60,10 @@ pub trait Target {
     fn late(&self) -> Duration {
         Duration::from_secs(3)
     }
+    /// Bytes a second of a slow network: every single call still ends within its time limit.
+    fn slow_bytes_per_s(&self) -> u64 {
+        20_000
+    }
     /// Every event it holds.
     fn read(&self, data: &Path) -> Vec<Seen>;
     /// Makes it refuse one event, and gives that event (with this request number and this index); `None` = it takes anything.
@@ -282,7 +286,7 @@ impl<'t> Bench<'t> {
     }
 
     fn slow(&mut self) {
-        self.way(Way::Slow { bytes_per_s: 20_000 });
+        self.way(Way::Slow { bytes_per_s: self.target.slow_bytes_per_s() });
         self.send(20);
         self.others_are_done();
         self.settle("slow");

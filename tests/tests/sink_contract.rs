@@ -1,7 +1,7 @@
 //! Every sink holds the same contract against its real server: see `tusk_tests::contract`.
 
 use tusk_tests::contract::hold;
-use tusk_tests::targets::{ClickhouseTarget, FileTarget, HdfsTarget, KafkaTarget};
+use tusk_tests::targets::{ClickhouseTarget, FileTarget, HdfsTarget, KafkaTarget, MysqlTarget};
 
 #[test]
 fn files_hold_the_contract() {
@@ -21,4 +21,9 @@ fn clickhouse_holds_the_contract() {
 #[test]
 fn kafka_holds_the_contract() {
     hold(&mut KafkaTarget::start());
+}
+
+#[test]
+fn mysql_holds_the_contract() {
+    hold(&mut MysqlTarget::start());
 }

@@ -5,11 +5,13 @@ mod clickhouse;
 mod file;
 mod hdfs;
 mod kafka;
+mod mysql;
 
 pub use clickhouse::ClickhouseTarget;
 pub use file::FileTarget;
 pub use hdfs::HdfsTarget;
 pub use kafka::KafkaTarget;
+pub use mysql::MysqlTarget;
 
 use crate::contract::Target;
 use crate::oracle::Seen;
@@ -24,11 +26,13 @@ pub fn all() -> Vec<Box<dyn Target>> {
     let hdfs = std::thread::spawn(|| HdfsTarget::start(false));
     let kafka = std::thread::spawn(KafkaTarget::start);
     let clickhouse = ClickhouseTarget::start();
+    let mysql = MysqlTarget::start();
     vec![
         Box::new(FileTarget),
         Box::new(kafka.join().unwrap()),
         Box::new(hdfs.join().unwrap()),
         Box::new(clickhouse),
+        Box::new(mysql),
     ]
 }
 
