@@ -26,6 +26,7 @@ pub mod sealed;
 pub mod secret;
 pub mod shape;
 pub mod sink;
+pub mod source;
 pub mod state;
 pub mod status;
 pub mod tap;

@@ -1,5 +1,6 @@
 //! What the engine says about itself: one snapshot, serialisable, for `tusk status`, the console and `/readyz`.
 
+use crate::source::SourceStatus;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -30,6 +31,12 @@ pub struct Status {
     pub codes: BTreeMap<String, u64>,
     /// Live taps.
     pub tap: TapStatus,
+    /// Followed files.
+    #[serde(default)]
+    pub source: SourceStatus,
+    /// Imports since the start.
+    #[serde(default)]
+    pub imports: ImportStatus,
 }
 
 /// The ring as its consumer sees it.
@@ -147,6 +154,19 @@ pub struct QuarantineStatus {
     pub bytes: u64,
     /// `quarantine.bytes_max`.
     pub bytes_max: u64,
+}
+
+/// Imports.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct ImportStatus {
+    /// Lines taken.
+    pub lines: u64,
+    /// Lines that were in the journal already.
+    pub known: u64,
+    /// Events kept.
+    pub kept: u64,
+    /// Events rejected.
+    pub rejected: u64,
 }
 
 /// Live taps.

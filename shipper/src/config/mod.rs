@@ -16,6 +16,7 @@ use shipper::journal::JournalConfig;
 use shipper::olap::OlapConfig;
 use shipper::quarantine::QuarantineConfig;
 use shipper::sink::SinksConfig;
+use shipper::source::SourcesConfig;
 
 use crate::lang::Language;
 use crate::log::LogConfig;
@@ -67,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) olap: OlapConfig,
     /// `[sink.<name>]`
     pub(crate) sink: SinksConfig,
+    /// `[source.<name>]`
+    pub(crate) source: SourcesConfig,
 }
 
 impl Default for Config {
@@ -91,6 +94,7 @@ impl Default for Config {
             quarantine: engine.quarantine,
             olap: OlapConfig::default(),
             sink: engine.sink,
+            source: engine.source,
         }
     }
 }
@@ -126,6 +130,7 @@ impl Config {
             fill: self.fill.clone(),
             quarantine: self.quarantine.clone(),
             sink: self.sink.clone(),
+            source: self.source.clone(),
             olap: None,
         }
     }

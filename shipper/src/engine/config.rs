@@ -8,6 +8,7 @@ use crate::journal::JournalConfig;
 use crate::olap::Embedded;
 use crate::quarantine::QuarantineConfig;
 use crate::sink::SinksConfig;
+use crate::source::SourcesConfig;
 use crate::zone::Zone;
 use event::{Config, KeyRing, Project, Projects};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ pub struct EngineConfig {
     pub quarantine: QuarantineConfig,
     /// `[sink.<name>]`
     pub sink: SinksConfig,
+    /// `[source.<name>]`
+    pub source: SourcesConfig,
     /// The embedded ClickHouse, if there is one; who starts the engine knows, not the file.
     #[serde(skip)]
     pub olap: Option<Embedded>,
@@ -63,6 +66,7 @@ impl Default for EngineConfig {
             fill: FillConfig::default(),
             quarantine: QuarantineConfig::default(),
             sink: SinksConfig::default(),
+            source: SourcesConfig::default(),
             olap: None,
         }
     }
@@ -118,6 +122,9 @@ impl EngineConfig {
         }
         if self.quarantine.bytes_max < 16 << 20 {
             add("quarantine.bytes_max", "at least 16777216 (16 MiB)");
+        }
+        for (setting, problem) in self.source.file.problems() {
+            add(&format!("source.file.{setting}"), &problem);
         }
         let sinks = self.sink.all();
         for (name, sink) in &sinks {

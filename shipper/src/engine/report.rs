@@ -77,6 +77,8 @@ pub(super) fn status(shared: &Shared, quarantine: &Quarantine, dead: Vec<String>
             .map(|(code, n)| (String::from_utf8_lossy(code).into_owned(), *n))
             .collect(),
         tap: TapStatus { subscribers: shared.taps.subscribers(), dropped: shared.taps.dropped() },
+        source: looks.source.clone(),
+        imports: looks.imports,
     }
 }
 
@@ -351,6 +353,7 @@ pub(super) fn metrics(status: &Status, out: &mut String) {
         "Events a live tap did not take.",
         status.tap.dropped,
     );
+    page.files(status);
     page.sinks(&status.sinks);
     page.head("tusk_codes_total", "counter", "Codes given since the start.");
     for (code, n) in &status.codes {
@@ -368,6 +371,45 @@ impl Page<'_> {
     fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.head(name, kind, help);
         self.0.push_str(&format!("{name} {value}\n"));
+    }
+
+    fn files(&mut self, status: &Status) {
+        let (source, imports) = (&status.source, &status.imports);
+        self.one("tusk_source_files", "gauge", "Followed files that are there.", source.files);
+        self.one(
+            "tusk_source_lag_bytes",
+            "gauge",
+            "Bytes of them not taken yet.",
+            source.lag_bytes,
+        );
+        self.one("tusk_source_lines_total", "counter", "Lines taken.", source.lines);
+        self.one("tusk_source_kept_events_total", "counter", "Events kept of them.", source.kept);
+        self.one(
+            "tusk_source_rejected_events_total",
+            "counter",
+            "Events rejected.",
+            source.rejected,
+        );
+        self.one(
+            "tusk_source_truncations_total",
+            "counter",
+            "Files truncated or replaced.",
+            source.truncations,
+        );
+        self.one("tusk_import_lines_total", "counter", "Lines imported.", imports.lines);
+        self.one(
+            "tusk_import_known_lines_total",
+            "counter",
+            "Lines that were in already.",
+            imports.known,
+        );
+        self.one("tusk_import_kept_events_total", "counter", "Imported events kept.", imports.kept);
+        self.one(
+            "tusk_import_rejected_events_total",
+            "counter",
+            "Imported events rejected.",
+            imports.rejected,
+        );
     }
 
     fn sinks(&mut self, sinks: &[SinkStatus]) {

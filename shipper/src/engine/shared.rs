@@ -6,7 +6,8 @@ use crate::facts::FactsFiles;
 use crate::import::register::Register;
 use crate::journal::{Journal, Read, Reader, Segments};
 use crate::sink::runner;
-use crate::status::{JournalStatus, RingStatus};
+use crate::source::SourceStatus;
+use crate::status::{ImportStatus, JournalStatus, RingStatus};
 use crate::tap::Taps;
 use shm_ring::Consumer;
 use std::collections::BTreeMap;
@@ -57,6 +58,8 @@ pub(super) struct Looks {
     pub(super) warnings: Vec<String>,
     pub(super) damaged: Vec<String>,
     pub(super) codes: BTreeMap<[u8; 4], u64>,
+    pub(super) source: SourceStatus,
+    pub(super) imports: ImportStatus,
     /// All received before `.1` (ms) lies below lsn `.0`.
     pub(super) closed: (u64, i64),
 }
@@ -155,13 +158,32 @@ impl Shared {
         self.config.accept_config().map_err(|error| error.to_string())
     }
 
+    /// Sleeps, not beyond a stop.
+    pub(crate) fn sleep(&self, wait: Duration) {
+        self.stop.sleep(wait);
+    }
+
+    /// How the followed files are.
+    pub(crate) fn set_source(&self, status: &SourceStatus) {
+        self.looks().source.clone_from(status);
+    }
+
+    /// Counts what an import did since it counted last.
+    pub(crate) fn count_import(&self, lines: u64, known: u64, kept: u64, rejected: u64) {
+        let imports = &mut self.looks().imports;
+        imports.lines += lines;
+        imports.known += known;
+        imports.kept += kept;
+        imports.rejected += rejected;
+    }
+
     /// Whether a stop was asked for.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stop.requested()
     }
 
     /// Sets or clears a problem that lasts.
-    pub(super) fn set_problem(&self, what: &'static str, problem: Option<String>) {
+    pub(crate) fn set_problem(&self, what: &'static str, problem: Option<String>) {
         let mut looks = self.looks();
         match problem {
             Some(text) => _ = looks.problems.insert(what, text),

@@ -16,6 +16,7 @@ use crate::range::Want;
 use crate::sealed::Opener;
 use crate::sink::runner::{self, Reopen, Runner};
 use crate::sink::{Common, Context, Records};
+use crate::source::Follower;
 use crate::state::State;
 use crate::zone::Zone;
 use std::fs::{File, OpenOptions};
@@ -101,6 +102,7 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
     let quarantine = Quarantine::open(&context, &shared.config, sender)
         .map_err(|problem| setting("quarantine", problem))?;
     let runners = runners(&shared, &context, &quarantine, bytes_max)?;
+    let follower = follower(&shared, &importer)?;
     let drain =
         drain::Drain::new(opened.journal, shared.config.ring_dir(), Arc::clone(&shared), receiver);
     let mut handles = vec![spawn("drain", move || drain.run())?];
@@ -110,6 +112,9 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
         let shared = Arc::clone(&shared);
         handles.push(spawn(&name, move || threads::sink(runner, &shared))?);
     }
+    if let Some(follower) = follower {
+        handles.push(spawn("source-file", move || follower.run())?);
+    }
     Ok(Engine {
         shared,
         quarantine,
@@ -118,6 +123,16 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
         threads: Mutex::new(handles),
         _lock: lock,
     })
+}
+
+fn follower(shared: &Arc<Shared>, importer: &Importer) -> Result<Option<Follower>, StartError> {
+    let config = &shared.config.source.file;
+    if !config.is_on() {
+        return Ok(None);
+    }
+    let disk = Arc::clone(&shared.disk);
+    let follower = Follower::open(importer.clone(), config.clone(), disk, &shared.config.data);
+    follower.map(Some).map_err(|error| setting("source.file", error.to_string()))
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {

@@ -84,8 +84,7 @@ impl Importer {
         answer.recv().map_err(|_| gone())?.map(|_| ())
     }
 
-    #[expect(dead_code, reason = "whoever follows files asks it")]
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
@@ -161,12 +160,16 @@ impl<'i> Session<'i> {
         }
         self.key = more.then_some(digest).or(self.key);
         let before = self.report.lines;
+        let (kept, rejected) = (self.tally.kept, self.tally.rejected);
         let known = self.known(&key, &steps);
         self.report.known += known as u64;
         let mut tally = std::mem::take(&mut self.tally);
         let done = self.steps(&steps, known, before, &mut tally, tell);
         self.tally = tally;
         self.report.take(&self.tally);
+        let taken = self.report.lines.saturating_sub(before + known as u64);
+        let (kept, rejected) = (self.tally.kept - kept, self.tally.rejected - rejected);
+        self.importer.shared.count_import(taken, known as u64, kept, rejected);
         done?;
         self.report.lines = before + steps.len() as u64;
         self.report.waiting.clear();

@@ -18,6 +18,11 @@ pub use trial::Trial;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Whether a `log_format` can be read.
+pub(crate) fn check_log_format(text: &str) -> Result<(), String> {
+    nginx::LogFormat::parse(text).map(|_| ())
+}
+
 /// What the lines of a file are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

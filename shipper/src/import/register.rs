@@ -159,7 +159,6 @@ impl Register {
     }
 
     /// Forgets a file that is gone for good.
-    #[expect(dead_code, reason = "files that are followed go for good, imported ones stay")]
     pub(crate) fn forget(&mut self, key: &Digest) {
         self.drop_key(key);
         self.forgotten.push(*key);
