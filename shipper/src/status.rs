@@ -1,4 +1,4 @@
-//! What the engine says about itself: one snapshot, serialisable, for `tusk status`, the console and `/readyz`.
+//! What the engine says about itself: one snapshot, serialisable, for `tusk check`, the console and `/readyz`.
 
 use crate::source::SourceStatus;
 use serde::{Deserialize, Serialize};

@@ -56,7 +56,7 @@ pub use writer::{Appended, Journal, NewRecord, Opened};
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The cap is reached: nothing may be drained before a sink moves on.
-    #[error("the journal is at its cap of {0} bytes; a sink is behind: see `tusk status`")]
+    #[error("the journal is at its cap of {0} bytes; a sink is behind: see `tusk check`")]
     AtCap(u64),
     /// The disk refused.
     #[error("journal: {0}")]

@@ -270,7 +270,7 @@ impl<'a> Batch<'a> {
         let (reply, answer) = bounded(1);
         let records = std::mem::take(&mut self.records);
         self.bytes = 0;
-        let gone = |_| "the journal's thread does not answer; see `tusk status`".to_owned();
+        let gone = |_| "the journal's thread does not answer; see `tusk check`".to_owned();
         self.appends
             .send_timeout(Append { records, note: None, reply }, WAIT)
             .map_err(|_| gone(()))?;
