@@ -150,11 +150,15 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
     let status = shared.engine.status();
-    if status.ready {
-        return "ready\n".into_response();
+    // What is wrong stands there also while events are still taken.
+    let mut text = if status.ready { "ready\n".to_owned() } else { String::new() };
+    for problem in &status.problems {
+        text.push_str(problem);
+        text.push('\n');
     }
-    let mut text = status.problems.join("\n");
-    text.push('\n');
+    if status.ready {
+        return text.into_response();
+    }
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 

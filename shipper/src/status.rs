@@ -133,6 +133,14 @@ pub struct SinkStatus {
     pub pending: Option<(u64, u64)>,
     /// Bytes between the cursor and the last fact.
     pub lag_bytes: u64,
+    /// Events in them.
+    pub lag_events: u64,
+    /// Where an optional sink is parked; 0 = it is required.
+    pub lag_bytes_max: u64,
+    /// Highest alarm passed on the way there: 0, 50, 80 or 95 percent.
+    pub alarm_percent: u8,
+    /// Events it skipped while it was parked and that a replay can still deliver.
+    pub missed_events: u64,
     /// Age of the oldest undelivered record, ms.
     pub lag_ms: u64,
     /// Sums over the sink's life.

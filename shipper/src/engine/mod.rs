@@ -2,6 +2,8 @@
 
 mod config;
 mod drain;
+mod probe;
+mod problems;
 mod replay;
 mod report;
 mod shared;
@@ -12,6 +14,7 @@ mod watch;
 
 pub use config::EngineConfig;
 pub(crate) use drain::{Append, OwnRecord};
+pub use probe::{Probed, probe};
 pub(crate) use shared::Shared;
 pub(crate) use watch::tap_event;
 

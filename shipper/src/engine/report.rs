@@ -1,5 +1,6 @@
 //! Snapshots: status, ledger, metrics.
 
+use super::problems::problems;
 use super::shared::{Shared, alarm, damaged_bytes};
 use crate::ledger::{Audit, Ledger, QuarantineSums, SinkLedger};
 use crate::quarantine::Quarantine;
@@ -10,27 +11,11 @@ use std::sync::atomic::Ordering::Relaxed;
 pub(super) fn status(shared: &Shared, quarantine: &Quarantine, dead: Vec<String>) -> Status {
     let (lsn, totals) = shared.facts.totals();
     let decided = lsn;
-    let sinks: Vec<SinkStatus> = windows(shared).iter().map(|s| sink(s, decided)).collect();
+    let events = totals.kept + totals.redriven;
+    let sinks: Vec<SinkStatus> = windows(shared).iter().map(|s| sink(s, decided, events)).collect();
+    // Before the looks are locked: the floor asks others.
+    let (held, _) = shared.held();
     let looks = shared.looks();
-    let mut problems: Vec<String> =
-        looks.problems.iter().map(|(what, text)| format!("{what}: {text}")).collect();
-    problems.extend(
-        dead.iter().map(|name| format!("thread {name} died: a bug; restart tusk, nothing is lost")),
-    );
-    for sink in &sinks {
-        match sink.state.as_str() {
-            "stopped" => problems.push(format!("sink {} stopped: {}", sink.name, sink.last_error)),
-            "parked" => problems.push(format!(
-                "sink {} is parked: it is {} behind and holds nothing; what it misses is listed by `tusk ledger`",
-                sink.name,
-                bytes(sink.lag_bytes)
-            )),
-            "retrying" => {
-                problems.push(format!("sink {} is retrying: {}", sink.name, sink.last_error));
-            }
-            _ => {}
-        }
-    }
     let mut journal = looks.journal.clone();
     journal.durable_lsn = shared.segments.durable().get();
     journal.start_lsn = shared.segments.start_lsn();
@@ -40,6 +25,7 @@ pub(super) fn status(shared: &Shared, quarantine: &Quarantine, dead: Vec<String>
     journal.torn_tails = shared.torn_tails;
     journal.damaged_gaps = totals.gaps;
     journal.damaged_bytes = totals.gap_bytes;
+    journal.held_bytes = held;
     journal.alarm_percent = alarm(journal.held_bytes, journal.bytes_max);
     journal.last_error = looks.problems.get("journal").cloned().unwrap_or_default();
     let mut ring = looks.ring.clone();
@@ -47,6 +33,7 @@ pub(super) fn status(shared: &Shared, quarantine: &Quarantine, dead: Vec<String>
     ring.records = shared.ring_records.load(Relaxed);
     ring.bytes = shared.ring_bytes.load(Relaxed);
     let (open, size) = quarantine.size();
+    let problems = problems(shared, &looks, &dead, (&ring, &journal, &sinks));
     let stopped = sinks.iter().any(|s| s.required && s.state == "stopped");
     let broken = ["journal", "facts"].iter().any(|what| looks.problems.contains_key(what));
     Status {
@@ -86,7 +73,7 @@ pub(super) fn windows(shared: &Shared) -> &[std::sync::Arc<runner::Shared>] {
     shared.sinks.get().map_or(&[], Vec::as_slice)
 }
 
-fn sink(window: &runner::Shared, decided: u64) -> SinkStatus {
+fn sink(window: &runner::Shared, decided: u64, events: u64) -> SinkStatus {
     let state = window.state();
     let last_error = window.last_error();
     let word = if window.stopped.load(Relaxed) {
@@ -102,13 +89,23 @@ fn sink(window: &runner::Shared, decided: u64) -> SinkStatus {
     };
     let oldest_ms = window.oldest_ms.load(Relaxed).cast_signed();
     let lag_ms = if oldest_ms > 0 { (super::now_ms() - oldest_ms).max(0) } else { 0 };
+    let lag_bytes = decided.saturating_sub(state.done);
+    let passed = state.sums.kept + state.sums.redriven;
+    // What a sink skipped because it was to begin later than the journal is nobody's loss.
+    let missed = state.holes.iter().zip(&state.hole_events).filter(|(hole, _)| hole.0 > 0);
+    let bounded = if window.required { 0 } else { window.lag_bytes_max };
     SinkStatus {
         name: window.name.clone(),
         required: window.required,
         state: word.to_owned(),
         cursor_lsn: state.done,
         pending: state.pending,
-        lag_bytes: decided.saturating_sub(state.done),
+        lag_bytes,
+        // Quarantine sees other events; its own are in its part of the status.
+        lag_events: if window.name == "quarantine" { 0 } else { events.saturating_sub(passed) },
+        lag_bytes_max: bounded,
+        alarm_percent: if bounded > 0 { alarm(lag_bytes, bounded) } else { 0 },
+        missed_events: missed.map(|(_, events)| events).sum(),
         lag_ms: lag_ms.cast_unsigned(),
         sums: state.sums,
         ranges: window.ranges.load(Relaxed),
@@ -232,15 +229,6 @@ pub(super) fn audit(shared: &Shared, sink: &str) -> Result<Audit, String> {
     config.audit(&context)
 }
 
-fn bytes(n: u64) -> String {
-    match n {
-        0..=1023 => format!("{n} bytes"),
-        1024..=1_048_575 => format!("{} KiB", n >> 10),
-        1_048_576..=1_073_741_823 => format!("{} MiB", n >> 20),
-        _ => format!("{} GiB", n >> 30),
-    }
-}
-
 /// Prometheus text. Names, once.
 pub(super) fn metrics(status: &Status, out: &mut String) {
     let mut page = Page(out);
@@ -354,7 +342,21 @@ pub(super) fn metrics(status: &Status, out: &mut String) {
         status.tap.dropped,
     );
     page.files(status);
+    page.one(
+        "tusk_quarantine_bytes_max",
+        "gauge",
+        "Bound of the quarantine.",
+        status.quarantine.bytes_max,
+    );
     page.sinks(&status.sinks);
+    page.head("tusk_sink_lag_seconds", "gauge", "Age of the oldest undelivered record.");
+    for sink in &status.sinks {
+        let (seconds, ms) = (sink.lag_ms / 1000, sink.lag_ms % 1000);
+        page.0.push_str(&format!(
+            "tusk_sink_lag_seconds{{sink=\"{}\"}} {seconds}.{ms:03}\n",
+            sink.name
+        ));
+    }
     page.head("tusk_codes_total", "counter", "Codes given since the start.");
     for (code, n) in &status.codes {
         page.0.push_str(&format!("tusk_codes_total{{code=\"{code}\"}} {n}\n"));
@@ -414,11 +416,18 @@ impl Page<'_> {
 
     fn sinks(&mut self, sinks: &[SinkStatus]) {
         type Field = fn(&SinkStatus) -> u64;
-        let fields: [(&str, &str, &str, Field); 12] = [
+        let fields: [(&str, &str, &str, Field); 14] = [
             ("tusk_sink_cursor_lsn", "gauge", "Everything below was delivered.", |s| s.cursor_lsn),
             ("tusk_sink_lag_bytes", "gauge", "Journal bytes not delivered yet.", |s| s.lag_bytes),
-            ("tusk_sink_lag_milliseconds", "gauge", "Age of the oldest undelivered record.", |s| {
-                s.lag_ms
+            ("tusk_sink_lag_events", "gauge", "Events not delivered yet.", |s| s.lag_events),
+            (
+                "tusk_sink_lag_bytes_max",
+                "gauge",
+                "Where an optional sink is parked; 0 = required.",
+                |s| s.lag_bytes_max,
+            ),
+            ("tusk_sink_missed_events", "gauge", "Events in holes that a replay can fill.", |s| {
+                s.missed_events
             }),
             ("tusk_sink_parked", "gauge", "1 while the sink holds nothing.", |s| {
                 u64::from(s.state == "parked")
@@ -441,7 +450,9 @@ impl Page<'_> {
                 "Events left out as duplicates.",
                 |s| s.sums.deduplicated,
             ),
-            ("tusk_sink_skipped_events_total", "counter", "Events in holes.", |s| s.sums.skipped),
+            ("tusk_sink_skipped_events", "gauge", "Events skipped and not replayed.", |s| {
+                s.sums.skipped
+            }),
             (
                 "tusk_sink_sampled_out_events_total",
                 "counter",

@@ -175,6 +175,11 @@ impl Runner {
             wanted: false,
         };
         cut.restart(state.done);
+        // A range under way is not cut again: its age is known from here.
+        if let Ok(Some(fact)) = cut.facts.next(parts.facts.decided().get()) {
+            shared.oldest_ms.store(fact.recv_ms.max(1).cast_unsigned(), Ordering::Relaxed);
+            cut.restart(state.done);
+        }
         Ok(Self {
             parts,
             file,

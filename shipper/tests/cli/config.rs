@@ -67,7 +67,7 @@ fn keys_that_others_can_read_are_refused_and_never_shown() {
 #[test]
 fn a_file_in_the_folder_is_found_and_named() {
     let dir = Dir::new();
-    dir.write("tusk.toml", "data = \"here\"\nlang = \"zh\"\nlisten = \"127.0.0.1:0\"\n");
+    dir.write("tusk.toml", "data = \"here\"\nlang = \"zh\"\nlisten = \"127.0.0.1:0\"\njournal.bytes_max = 1073741824\n");
     let output = run(tusk(&dir).arg("check"), b"");
     let text = stdout(&output);
     if !std::path::Path::new("/etc/tusk/tusk.toml").exists() {
@@ -89,6 +89,15 @@ fn check_shows_sizes_and_hours_and_fails_when_the_disk_is_too_small() {
     assert!(text.contains("the journal's cap is 1.0 GiB"), "{text}");
     assert!(text.contains("100/s 2 h · 1,000/s 17 min · 10,000/s 1 min"), "{text}");
     assert_eq!(output.status.code(), Some(0), "{text}");
+    // Every place with its bound, every target asked.
+    for part in [
+        "✓ target     file: d/files, ",
+        "d/journal: 0 B, at most 1.0 GiB (journal.bytes_max)",
+        "d/quarantine: 0 B, at most 1.0 GiB (quarantine.bytes_max)",
+        "(sink.file.bytes_max)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     let output = check("journal.bytes_max = 1000000000000000000\n", &["--json"]);
     assert_eq!(output.status.code(), Some(1));
     let findings: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();

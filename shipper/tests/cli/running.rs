@@ -56,7 +56,7 @@ fn configure(dir: &Dir, toml: &str) -> SocketAddr {
     let address = free_address();
     let text = format!(
         "data = \"data\"\nlisten = \"{address}\"\nnode = \"web1\"\ntimezone = \"Asia/Shanghai\"\n{toml}\n\
-         [sink.file]\ncompression = \"none\"\nrange_age_ms_max = 200\n"
+         [journal]\nbytes_max = 1073741824\n[sink.file]\ncompression = \"none\"\nrange_age_ms_max = 200\n"
     );
     dir.write("tusk.toml", &text);
     address

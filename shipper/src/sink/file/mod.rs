@@ -54,6 +54,8 @@ pub struct Config {
     pub success_grace_s: u32,
     /// `dt=` folders older than this are deleted; 0 = never.
     pub keep_days: u32,
+    /// The oldest hours are deleted when all files take more than this; 0 = half of the disk.
+    pub bytes_max: u64,
     /// Where a new file sink starts: `oldest` or `now`.
     pub start: Start,
 }
@@ -76,9 +78,36 @@ impl Default for Config {
             partition_by: PartitionBy::Receive,
             success_grace_s: 60,
             keep_days: 0,
+            bytes_max: 0,
             start: Start::Oldest,
         }
     }
+}
+
+impl Config {
+    /// Where the folders are.
+    #[must_use]
+    pub fn folder(&self, data: &Path) -> PathBuf {
+        self.root.clone().unwrap_or_else(|| data.join("files"))
+    }
+
+    /// How much all files may take, with 0 resolved.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn bytes_bound(&self, disk: &dyn Disk, root: &Path) -> io::Result<u64> {
+        if self.bytes_max != 0 {
+            return Ok(self.bytes_max);
+        }
+        Ok((disk.space(&existing(root))?.total_bytes / 2).max(1))
+    }
+}
+
+/// The folder itself, else the nearest one above that exists.
+fn existing(folder: &Path) -> PathBuf {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
+    let there = folder.ancestors().find(|folder| folder.exists());
+    there.unwrap_or(Path::new("/")).to_path_buf()
 }
 
 impl SinkConfig for Config {
@@ -106,14 +135,14 @@ impl SinkConfig for Config {
     }
 
     fn probe(&self, context: &Context) -> Result<String, String> {
-        let root = self.root.clone().unwrap_or_else(|| context.data.join("files"));
-        let there = root.ancestors().find(|folder| folder.exists()).unwrap_or(&root);
-        let space = context.disk.space(there).map_err(|e| format!("{}: {e}", there.display()))?;
+        let root = self.folder(&context.data);
+        let there = existing(&root);
+        let space = context.disk.space(&there).map_err(|e| format!("{}: {e}", there.display()))?;
         Ok(format!("{}, {} MB free", root.display(), space.free_bytes >> 20))
     }
 
     fn audit(&self, context: &AuditContext) -> Result<Audit, String> {
-        let root = self.root.clone().unwrap_or_else(|| context.data.join("files"));
+        let root = self.folder(&context.data);
         audit::audit(context, &DiskTree(Arc::clone(&context.disk)), &root, self.shape)
     }
 }
@@ -127,6 +156,8 @@ pub struct FileSink {
     zone: Zone,
     writer: Writer,
     folders: Folders,
+    /// All files at most; 0 = not known yet.
+    bytes_max: u64,
     /// First lsn of the range tried last.
     tried: Option<u64>,
 }
@@ -145,7 +176,7 @@ struct Part {
 
 impl FileSink {
     fn new(config: &Config, context: &Context) -> Result<Self, String> {
-        let root = config.root.clone().unwrap_or_else(|| context.data.join("files"));
+        let root = config.folder(&context.data);
         let recipe = Recipe {
             sink: "file",
             format: config.format,
@@ -167,6 +198,7 @@ impl FileSink {
             zone: context.zone.clone(),
             writer,
             folders,
+            bytes_max: 0,
             tried: None,
         })
     }
@@ -361,6 +393,10 @@ impl Sink for FileSink {
             let oldest = self.zone.hour(oldest_ms);
             self.folders.expire(oldest)?;
         }
+        if self.bytes_max == 0 {
+            self.bytes_max = self.config.bytes_bound(self.disk.as_ref(), &self.root)?;
+        }
+        self.folders.trim(self.bytes_max)?;
         Ok(())
     }
 }

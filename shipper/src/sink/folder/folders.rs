@@ -17,7 +17,7 @@ const EXPIRE_TICKS: u32 = 3600;
 
 /// The folders under one root, as one node sees them.
 pub(crate) struct Folders {
-    tree: Arc<dyn Tree>,
+    pub(super) tree: Arc<dyn Tree>,
     root: PathBuf,
     node: String,
     /// The sink's word.
@@ -30,6 +30,7 @@ pub(crate) struct Folders {
     /// `None` before the root was looked through.
     open: Option<BTreeSet<(Hour, bool, PathBuf)>>,
     ticks: u32,
+    pub(super) trim_ticks: u32,
 }
 
 impl Folders {
@@ -50,6 +51,7 @@ impl Folders {
             looked: HashSet::new(),
             open: None,
             ticks: 0,
+            trim_ticks: 0,
         }
     }
 
@@ -192,7 +194,7 @@ impl Folders {
         Ok(open)
     }
 
-    fn days(&self) -> io::Result<Vec<(String, PathBuf)>> {
+    pub(super) fn days(&self) -> io::Result<Vec<(String, PathBuf)>> {
         let mut days = Vec::new();
         for project in self.tree.list(&self.root)? {
             if !project.dir || !project.name.starts_with("project=") {
@@ -236,7 +238,7 @@ impl Folders {
         Ok(())
     }
 
-    fn empty(&self, folder: &Path) -> io::Result<()> {
+    pub(super) fn empty(&self, folder: &Path) -> io::Result<()> {
         let items = self.tree.list(folder)?;
         for item in items.iter().filter(|item| is_ours(&item.name)) {
             self.tree.remove(&folder.join(&item.name))?;

@@ -9,6 +9,7 @@ mod folders;
 mod names;
 mod pack;
 mod parquet;
+mod trim;
 mod write;
 
 use crate::facts::Fact;

@@ -6,13 +6,17 @@ use std::process::ExitCode;
 
 use event::Lang;
 use serde::Serialize;
+use shipper::engine::probe;
 use shipper::ledger::Since;
 use shipper::status::Status;
+
+mod places;
 
 use super::{put, span as time_span};
 use crate::cli::{Check, Common};
 use crate::config::{Config, Loaded};
 use crate::control::{Client, Request, client::connect};
+use crate::embed::embed;
 use crate::lang::{self, pick};
 use crate::term::{self, Paint, Tone};
 use crate::{Fail, http};
@@ -70,6 +74,7 @@ pub(crate) fn run(common: &Common, arguments: &Check) -> Result<ExitCode, Fail> 
     if let Some((there, zh, en)) = crate::embed::finding(&config) {
         report.add("olap", if there { Mark::Good } else { Mark::Note }, zh, en);
     }
+    places::places(&config, &mut report);
     if running {
         let (status, _) = Client::ask::<Status>(&config.socket(), &Request::Status)?;
         daemon(&status, &mut report);
@@ -230,9 +235,24 @@ fn ring(config: &Config, report: &mut Report) {
     }
 }
 
+/// Asks each target.
 fn sinks(config: &Config, report: &mut Report) {
     if config.sink.file.enabled {
         folder("sink.file", &config.files(), report);
+    }
+    let mut settings = config.engine();
+    // Its key is made by a start, not by a look.
+    if config.olap.folder(&config.data).join("key").exists() {
+        let _ = embed(config, &mut settings, None, &|_| ());
+    } else if config.sink.clickhouse.url.is_none() {
+        settings.sink.clickhouse.enabled = false;
+    }
+    for (name, found) in probe(&settings) {
+        let (mark, text) = match found {
+            Ok(text) => (Mark::Good, text),
+            Err(text) => (Mark::Bad, text),
+        };
+        report.add("target", mark, format!("{name}：{text}"), format!("{name}: {text}"));
     }
 }
 
@@ -271,17 +291,36 @@ fn daemon(status: &Status, report: &mut Report) {
         ),
     );
     for sink in sinks {
-        let lag = term::bytes(sink.lag_bytes);
+        let (lag, seconds) = (term::bytes(sink.lag_bytes), sink.lag_ms / 1000);
         let mark = if matches!(sink.state.as_str(), "parked" | "stopped") {
             Mark::Bad
         } else {
             Mark::Good
         };
-        let text =
-            format!("{}: {}, {lag}, {} ms {}", sink.name, sink.state, sink.lag_ms, sink.last_error);
-        report.add("sink", mark, text.clone(), text);
+        let (name, state, events) = (&sink.name, &sink.state, term::count(sink.lag_events));
+        let mut end = match sink.lag_bytes_max {
+            0 => String::new(),
+            bound => pick(
+                report.lang,
+                format!("，{} 时搁置", term::bytes(bound)),
+                format!(", parked at {}", term::bytes(bound)),
+            ),
+        };
+        if !sink.last_error.is_empty() {
+            end += &format!("; {}", sink.last_error);
+        }
+        report.add(
+            "sink",
+            mark,
+            format!("{name}：{state}，落后 {events} 条、{lag}、{seconds} 秒{end}"),
+            format!("{name}: {state}, {events} events, {lag}, {seconds} s behind{end}"),
+        );
     }
+    // Half full is worth a look, not a failure.
+    let mild = [(&journal.alarm_percent, "journal: "), (&ring.alarm_percent, "ring: ")];
     for problem in &status.problems {
-        report.add("problem", Mark::Bad, problem.clone(), problem.clone());
+        let half = mild.iter().any(|(alarm, what)| **alarm == 50 && problem.starts_with(what));
+        let mark = if half { Mark::Note } else { Mark::Bad };
+        report.add("problem", mark, problem.clone(), problem.clone());
     }
 }
