@@ -48,10 +48,14 @@ pub(crate) enum Command {
     Check(Check),
     /// Show events as they become durable
     Tail(Tail),
+    /// Send one marked event through the real URL and report each hop: nginx, journal, verdict, every sink
+    Doctor(Doctor),
     /// Read one raw HTTP request from stdin and print what would be stored, one JSON line per event
     Decode(Decode),
     /// Import files: lines that server SDKs logged, or nginx access logs with $request_body; a second time adds nothing
     Import(Import),
+    /// Compare the old chain's events with ours: which are in both, which in one alone; exit code 1 if they differ
+    Compare(Compare),
     /// Show the sums: received = kept + rejected + sealed, and where the kept ones are
     Ledger(Ledger),
     /// List, show, offer again or give up rejected events
@@ -195,6 +199,61 @@ pub(crate) struct Import {
     /// One JSON object per file instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The receive URL, as SDKs have it
+    #[arg(default_value = "http://127.0.0.1:8106/sa?project=default", value_name = "URL")]
+    pub(crate) url: String,
+    /// How long sinks may take
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub(crate) timeout: String,
+    /// Authority to trust for https, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// One JSON object a hop instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// The old chain: files or folders of JSON lines (plain, gzip, zstd), or kafka:TOPIC (by the settings of [sink.kafka])
+    #[arg(long, required = true, num_args = 1.., value_name = "SOURCE")]
+    pub(crate) with: Vec<String>,
+    /// Ours, in the same words [default: the file sink's folder]
+    #[arg(long, num_args = 1.., value_name = "SOURCE")]
+    pub(crate) new: Vec<String>,
+    /// What to group by
+    #[arg(long, value_delimiter = ',', default_value = "event,day,lib")]
+    pub(crate) by: Vec<ByArg>,
+    /// Only events of this age or younger by their time, such as 12h, 7d
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only events older than this, such as 10m: what is still under way in one chain
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Samples shown of each difference
+    #[arg(long, default_value_t = 3)]
+    pub(crate) samples: usize,
+    /// Folder for files while it works, about a tenth of the data [default: the system's]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) temp: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `--by`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ByArg {
+    /// Name of the event
+    Event,
+    /// Day of its time
+    Day,
+    /// SDK
+    Lib,
 }
 
 /// `--format`.

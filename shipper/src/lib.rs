@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod columns;
+pub mod compare;
 #[cfg(test)]
 mod crash;
 pub mod disk;

@@ -1,7 +1,9 @@
 //! One file per command.
 
 mod check;
+mod compare;
 mod decode;
+mod doctor;
 mod import;
 mod keys;
 mod ledger;
@@ -36,6 +38,8 @@ pub(crate) fn main(cli: Cli) -> Result<ExitCode, Fail> {
         Command::Tail(arguments) => tail::run(common, &arguments),
         Command::Decode(arguments) => decode::run(common, &arguments),
         Command::Import(arguments) => import::run(common, &arguments),
+        Command::Compare(arguments) => compare::run(common, &arguments),
+        Command::Doctor(arguments) => doctor::run(common, &arguments),
         Command::Ledger(arguments) => ledger::run(common, &arguments),
         Command::Quarantine(verb) => quarantine::run(common, verb),
         Command::Replay(arguments) => replay::run(common, &arguments),

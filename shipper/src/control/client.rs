@@ -61,6 +61,12 @@ impl Client {
         }
     }
 
+    /// Longest wait for a line; after it [`Client::next`] fails.
+    pub(crate) fn limit(&self, limit: std::time::Duration) -> Result<(), Fail> {
+        let set = self.stream.get_ref().set_read_timeout(Some(limit));
+        set.map_err(|error| Fail::new(error.to_string()))
+    }
+
     /// The next line of a tail; `None` when the daemon stopped.
     pub(crate) fn next<T: DeserializeOwned>(
         &mut self,

@@ -141,3 +141,29 @@ fn murmur2(data: &[u8]) -> u32 {
     h = h.wrapping_mul(M);
     h ^ (h >> 15)
 }
+
+#[test]
+fn compare_reads_a_topic() {
+    let kafka = broker();
+    let chain = Chain::new(&kafka, "compare", "");
+    let tusk = chain.start();
+    let events: Vec<String> = (0..9).map(|i| event(i + 1, 0, 0)).collect();
+    chain.send(&events);
+    chain.settled(&tusk, 9);
+    let old = chain.dir.path().join("old.jsonl");
+    std::fs::write(&old, events[..7].join("\n")).unwrap();
+    let out = tusk.command(&[
+        "compare",
+        "--with",
+        "kafka:compare.events",
+        "--new",
+        old.to_str().unwrap(),
+        "--json",
+    ]);
+    let json = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(
+        json.contains("\"old\":9,\"new\":7,\"both\":7,\"only_old\":2,\"only_new\":0"),
+        "{json}"
+    );
+    tusk.stop();
+}

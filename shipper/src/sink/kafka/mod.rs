@@ -240,6 +240,21 @@ impl Mode {
     }
 }
 
+/// Shows every value of a topic, as far as it is committed now, by the connection settings of `config`.
+///
+/// # Errors
+/// A sentence: settings, no such topic, the broker's, or the visitor's.
+pub fn read_topic(
+    config: &Config,
+    topic: &str,
+    visit: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+) -> Result<(), String> {
+    if config.brokers.is_empty() {
+        return Err("kafka: sink.kafka.brokers says which brokers to ask; the sink need not be enabled".to_owned());
+    }
+    scan::values(config, topic, visit).map_err(|fail| fail.text())
+}
+
 impl SinkConfig for Config {
     fn common(&self) -> Common {
         Common {

@@ -84,6 +84,18 @@ pub(super) fn read(
     node: &str,
     visit: &mut dyn FnMut(Mark) -> ControlFlow<()>,
 ) -> Result<(), Fail> {
+    records(config, reader, part, &mut |message| {
+        mark(message, node).map_or(ControlFlow::Continue(()), &mut *visit)
+    })
+}
+
+/// Shows records from `part.next` on, until `visit` breaks or the end.
+fn records(
+    config: &Config,
+    reader: &Reader,
+    part: &mut Part,
+    visit: &mut dyn FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+) -> Result<(), Fail> {
     if part.next >= part.end {
         return Ok(());
     }
@@ -99,9 +111,7 @@ pub(super) fn read(
                 break Ok(());
             }
             Some(Ok(message)) => {
-                if let Some(mark) = mark(&message, node)
-                    && visit(mark).is_break()
-                {
+                if visit(&message).is_break() {
                     part.next = message.offset();
                     break Ok(());
                 }
@@ -124,6 +134,41 @@ pub(super) fn read(
     };
     let _ = reader.consumer.unassign();
     done
+}
+
+/// Shows every value of a topic up to its stable end.
+pub(super) fn values(
+    config: &Config,
+    topic: &str,
+    visit: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+) -> Result<(), Fail> {
+    let limit = Duration::from_millis(config.timeout_ms.into());
+    let reader = Reader::open(config, "tusk-compare", true)?;
+    let found = reader.partitions(config, topic, limit)?;
+    let Some(partitions) = found else {
+        return Err(Fail::Stop(format!("kafka: there is no topic {topic}")));
+    };
+    for partition in partitions {
+        let (low, high) = reader
+            .consumer
+            .fetch_watermarks(topic, partition, limit)
+            .map_err(|error| reader.fail(config, "asking for offsets", &error))?;
+        let mut part = Part { topic: topic.to_owned(), partition, next: low, end: high };
+        let mut failed = None;
+        records(config, &reader, &mut part, &mut |message| {
+            match visit(message.payload().unwrap_or_default()) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(Fail::Stop(error.to_string()));
+        }
+    }
+    Ok(())
 }
 
 /// Identity and position of a record of `node`, from its headers; `None`: another's, or a copy of a rejected event.
