@@ -70,11 +70,6 @@ impl Target for MysqlTarget {
         Duration::from_secs(4)
     }
 
-    fn slow_bytes_per_s(&self) -> u64 {
-        // A range is one statement, in which each event stands twice.
-        60_000
-    }
-
     fn read(&self, _: &Path) -> Vec<Seen> {
         let rows = self.server.query(ROWS);
         rows.iter().map(|row| Seen::row(row.iter().map(String::as_str))).collect()

@@ -30,6 +30,8 @@ use std::sync::Arc;
 
 /// The sink's word, also of its position row.
 const NAME: &str = "mysql";
+/// A statement's bytes after failures.
+const STATEMENT_BYTES_MIN: usize = 16 << 10;
 /// How often old rows are looked for, ms.
 const EXPIRE_MS: i64 = 60_000;
 /// Statements of one look: more wait for the next, so that delivery goes on.
@@ -114,6 +116,8 @@ struct MysqlSink {
     positions: HashMap<String, u64>,
     /// Whether the position at the database may lie ahead: the state is new, so nobody knows better.
     anew: bool,
+    /// Bytes of one statement now.
+    statement_bytes: usize,
     expire_ms: i64,
     positions_ms: i64,
 }
@@ -132,6 +136,7 @@ impl MysqlSink {
             others: others.map(|name| (name.clone(), folder.join(format!("{name}.state")))).collect(),
             positions: HashMap::new(),
             anew: context.state.is_none(),
+            statement_bytes: config.statement_bytes_max,
             expire_ms: 0,
             positions_ms: 0,
         })
@@ -156,8 +161,11 @@ impl MysqlSink {
         self.up()?;
         let written = self.transaction(range, replay);
         if written.is_err() {
-            // What it began ends with it.
+            // What it began ends with it. Over a slow network the next try must fit into the time limit.
             self.link.lose();
+            self.statement_bytes = (self.statement_bytes / 4).max(STATEMENT_BYTES_MIN);
+        } else {
+            self.statement_bytes = (self.statement_bytes * 2).min(self.config.statement_bytes_max);
         }
         written
     }
@@ -228,8 +236,8 @@ impl MysqlSink {
             }
             return Ok(());
         }
-        let Config { table, statement_rows_max, statement_bytes_max, .. } = &self.config;
-        let bytes_max = row_bytes_max.min(*statement_bytes_max);
+        let Config { table, statement_rows_max, .. } = &self.config;
+        let bytes_max = row_bytes_max.min(self.statement_bytes);
         if batch.is_full_for(&row, *statement_rows_max, bytes_max) {
             batch.send(&mut self.link, table, &mut receipt.refused)?;
         }
