@@ -27,6 +27,11 @@ install)
   [ -f "$built/tusk" ] && [ -f "$built/libngx_http_tusk_module.so" ] || die "nothing built in $built: run make build first (as the user who builds, not as root)"
   put 644 "$built/libngx_http_tusk_module.so" "$so"
   put 755 "$built/tusk" "$prefix/bin/tusk"
+  # The embedded ClickHouse, where `make olap` was run.
+  if [ -f "$built/tusk-olap" ] && [ -f build/libchdb/libchdb.so ]; then
+    put 755 "$built/tusk-olap" "$prefix/bin/tusk-olap"
+    put 644 build/libchdb/libchdb.so "$prefix/lib/tusk/libchdb.so"
+  fi
   unit=$(mktemp); trap 'rm -f "$unit"' EXIT
   echo "load_module $so;" >"$unit"; put 644 "$unit" "$snippet"
   sed "s|@PREFIX@|$prefix|g" packaging/tusk.service >"$unit"; put 644 "$unit" /lib/systemd/system/tusk.service
@@ -64,7 +69,7 @@ uninstall)
     die "nginx still loads the module: rm /etc/nginx/modules-enabled/60-mod-http-tusk.conf, reload nginx, then again"
   fi
   rm -rf "$dest$doc"
-  for file in "$so" "$prefix/bin/tusk" "$snippet" /lib/systemd/system/tusk.service /usr/lib/sysusers.d/tusk.conf /usr/lib/tmpfiles.d/tusk.conf; do
+  for file in "$so" "$prefix/bin/tusk" "$prefix/bin/tusk-olap" "$prefix/lib/tusk/libchdb.so" "$snippet" /lib/systemd/system/tusk.service /usr/lib/sysusers.d/tusk.conf /usr/lib/tmpfiles.d/tusk.conf; do
     rm -f "$dest$file"; echo "uninstall: $dest$file"
   done
   echo "Kept: ${dest}/etc/tusk and ${dest}/var/lib/tusk (yours)."
