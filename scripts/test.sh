@@ -85,7 +85,8 @@ faults() {
   local path name
   for path in tests/tests/faults*.rs; do
     name=$(basename "$path" .rs)
-    stage "$name" 900 cargo test -q --locked -p tusk-tests --test "$name" -- --nocapture || true
+    # A fault takes about three seconds with its recovery.
+    stage "$name" $((900 + 6 * ${TUSK_FAULTS:-0})) cargo test -q --locked -p tusk-tests --test "$name" -- --nocapture || true
   done
 }
 fuzz() { SECONDS_EACH=${SECONDS_EACH:-5} stage fuzz 900 fuzz/run.sh || true; }
