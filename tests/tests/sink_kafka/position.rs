@@ -84,7 +84,7 @@ fn a_second_shipper_of_the_same_name_is_stopped_or_fenced_and_says_so() {
 }
 
 #[test]
-fn audit_finds_what_a_topic_lost_and_a_second_copy() {
+fn audit_finds_what_a_topic_lost_and_a_second_copy_and_replay_sends_it() {
     let kafka = broker();
     let chain = Chain::new(&kafka, "audit", "");
     let tusk = chain.start();
@@ -103,6 +103,15 @@ fn audit_finds_what_a_topic_lost_and_a_second_copy() {
     });
     kafka.create_topic("audit.events", 3, &[]);
     assert_eq!(audit(&tusk), (0, 40, 40, 0));
+    // What is missing is sent again, and only that.
+    for _ in 0..2 {
+        let out = tusk.command(&["replay", "kafka", "--missing"]);
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        let said = said + &String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "{said}");
+        assert_eq!(chain.read(&kafka).len(), 40, "{said}");
+        assert_eq!(audit(&tusk), (40, 40, 0, 0), "{said}");
+    }
     tusk.stop();
 }
 
