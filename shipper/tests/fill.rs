@@ -157,6 +157,77 @@ fn a_web_event_gets_its_browser_and_its_place() {
     assert!(english.contains(r#""geo":{"country":"China","province":"Zhejiang","city":"Hangzhou"},"enrich":{"geo":"Test-City-7"}"#), "{english}");
 }
 
+const APP_IP: &str =
+    r#"{"event":"Buy","lib":{"$lib":"iOS"},"properties":{"a":1,"$ip":"10.1.2.3"}}"#;
+const PHP: &str = r#"{"event":"Buy","lib":{"$lib":"php"},"properties":{"$user_agent":"Mozilla\/5.0 (X11; Linux x86_64) AppleWebKit\/537.36 (KHTML, like Gecko) Chrome\/120.0.0.0 Safari\/537.36"}}"#;
+
+#[test]
+fn what_the_sdk_sent_comes_before_what_the_request_tells() {
+    let file = Geo::new(&mmdb::file());
+    let config = FillConfig { geo_file: Some(file.0.clone()), ..FillConfig::default() };
+    let fill = Fill::open(&config).unwrap();
+    let server_sdk = |entry: &mut Entry| entry.flags |= entry_flag::SERVER_SDK;
+    // The peer lies elsewhere; the user's own address is known all the same.
+    for change in [same as fn(&mut Entry), server_sdk] {
+        let server = encode(Shape::Server, &fill, APP_IP, "11.1.2.3", change);
+        assert!(server.contains(r#""geo":{"country":"中国""#), "{server}");
+        let flat = encode(Shape::Flat, &fill, APP_IP, "11.1.2.3", change);
+        assert!(flat.contains(r#""$ip":"10.1.2.3","$country":"中国""#), "{flat}");
+        assert!(!flat.contains(r#""$ip":"11.1.2.3""#), "{flat}");
+    }
+    let server = encode(Shape::Server, &fill, PHP, "10.1.2.3", server_sdk);
+    assert!(server.contains(r#""ua_parsed":{"browser":"Chrome""#), "{server}");
+    assert!(!server.contains("geo"), "the peer is the customer's server: {server}");
+    let flat = encode(Shape::Flat, &fill, PHP, "10.1.2.3", server_sdk);
+    assert!(flat.contains(r#""$is_bot":false"#) && !flat.contains("$ip"), "{flat}");
+
+    let off = FillConfig { ip: false, bot: false, ..config };
+    let flat = encode(Shape::Flat, &Fill::open(&off).unwrap(), WEB, "10.1.2.3", same);
+    assert!(!flat.contains("$ip") && !flat.contains("$is_bot"), "{flat}");
+    assert!(flat.contains("$country") && flat.contains("$browser"), "{flat}");
+}
+
+/// An ip2region file of one range, 203.0.0.0 to 203.0.255.255.
+fn xdb() -> Vec<u8> {
+    let text = "中国|0|浙江省|杭州市|电信".as_bytes();
+    let mut bytes = vec![0; 256 + 256 * 256 * 8];
+    bytes[0] = 2;
+    bytes[2] = 1;
+    bytes[4..8].copy_from_slice(&7_u32.to_le_bytes());
+    let at = bytes.len() as u32;
+    bytes.extend_from_slice(text);
+    let entry = bytes.len() as u32;
+    for number in [203_u32 << 24, 203 << 24 | 0xffff] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(&at.to_le_bytes());
+    let vector = 256 + (203 << 8) * 8;
+    bytes[vector..vector + 4].copy_from_slice(&entry.to_le_bytes());
+    bytes[vector + 4..vector + 8].copy_from_slice(&(entry + 14).to_le_bytes());
+    bytes
+}
+
+#[test]
+fn an_ip2region_file_tells_the_place_too() {
+    let mut file = Geo::new(&xdb());
+    let named = file.0.with_extension("xdb");
+    std::fs::rename(&file.0, &named).unwrap();
+    file.0 = named;
+    let config = FillConfig { geo_file: Some(file.0.clone()), ..FillConfig::default() };
+    let fill = Fill::open(&config).unwrap();
+    for ip in ["203.0.113.9", "::ffff:203.0.113.9"] {
+        let server = encode(Shape::Server, &fill, APP, ip, same);
+        assert!(server.contains(r#""geo":{"country":"中国","province":"浙江省","city":"杭州市"},"enrich":{"geo":"ip2region-7"}"#), "{server}");
+    }
+    for ip in ["204.0.113.9", "2001:db8::1", ""] {
+        assert!(!encode(Shape::Server, &fill, APP, ip, same).contains("geo"));
+    }
+    std::fs::write(&file.0, "short").unwrap();
+    let problem = Fill::open(&config).unwrap_err();
+    assert!(problem.contains(".xdb: 5 bytes are no ip2region file"), "{problem}");
+}
+
 #[test]
 fn nothing_is_told_of_servers_apps_and_unknown_addresses() {
     let file = Geo::new(&mmdb::file());
@@ -168,7 +239,8 @@ fn nothing_is_told_of_servers_apps_and_unknown_addresses() {
         (&fill, APP, "11.1.2.3", same),
         (&fill, APP, "no address", same),
         (
-            &Fill::open(&FillConfig { user_agent: false, ..FillConfig::default() }).unwrap(),
+            &Fill::open(&FillConfig { user_agent: false, bot: false, ..FillConfig::default() })
+                .unwrap(),
             WEB,
             "10.1.2.3",
             same,

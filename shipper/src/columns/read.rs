@@ -457,20 +457,18 @@ fn fill(columns: &mut Columns, event: &EventView<'_>) {
         let session = format!("{}-{:x}", columns.epoch, event.fact.session);
         s.set_text(Preset::SessionId, session.as_bytes());
     }
-    if event.entry.flags & record::flag::SERVER_SDK != 0 {
-        return;
-    }
-    let (ip, agent) = (event.record.meta(meta::IP), event.record.meta(meta::USER_AGENT));
-    let web = event.entry.lib.of(event.json) == b"js";
-    for (preset, text) in [(Preset::Ip, ip), (Preset::UserAgent, agent)] {
-        if s.is_absent(preset) {
-            s.set_text(preset, text);
+    if event.entry.flags & record::flag::SERVER_SDK == 0 {
+        let (ip, agent) = (columns.fill.ip(event), event.record.meta(meta::USER_AGENT));
+        for (preset, text) in [(Preset::Ip, ip), (Preset::UserAgent, agent)] {
+            if s.is_absent(preset) {
+                s.set_text(preset, text);
+            }
         }
     }
-    if let Some(place) = columns.fill.place(ip) {
+    if let Some(place) = columns.fill.place(event) {
         filled(s, place);
     }
-    if web && let Some(agent) = columns.fill.agent(agent) {
+    if let Some(agent) = columns.fill.agent(event) {
         filled(s, agent);
     }
 }

@@ -9,17 +9,22 @@ pub(super) const VERSION: &str = "woothee-0.13.0";
 /// What woothee writes where it does not know.
 const UNKNOWN: &str = "UNKNOWN";
 
-pub(super) fn parse(user_agent: &[u8]) -> Filled {
+/// `columns`: browser and system; `bot`: whether it is one.
+pub(super) fn parse(user_agent: &[u8], columns: bool, bot: bool) -> Filled {
     let mut filled = Filled::default();
     let text = String::from_utf8_lossy(user_agent);
     let Some(agent) = Parser::new().parse(&text) else { return filled };
     let known = |text: &str| if text == UNKNOWN { String::new() } else { text.to_owned() };
-    filled.text("browser", "$browser", &known(agent.name));
-    filled.text("browser_version", "$browser_version", &known(agent.version));
-    filled.text("os", "$os", &known(agent.os));
-    filled.text("os_version", "$os_version", &known(&agent.os_version));
-    let bot: &[u8] = if agent.category == "crawler" { b"true" } else { b"false" };
-    filled.json("is_bot", "$is_bot", bot.to_vec());
+    if columns {
+        filled.text("browser", "$browser", &known(agent.name));
+        filled.text("browser_version", "$browser_version", &known(agent.version));
+        filled.text("os", "$os", &known(agent.os));
+        filled.text("os_version", "$os_version", &known(&agent.os_version));
+    }
+    if bot {
+        let is: &[u8] = if agent.category == "crawler" { b"true" } else { b"false" };
+        filled.json("is_bot", "$is_bot", is.to_vec());
+    }
     filled
 }
 
@@ -28,7 +33,7 @@ mod tests {
     use super::*;
 
     fn server(user_agent: &str) -> String {
-        String::from_utf8(parse(user_agent.as_bytes()).server).unwrap()
+        String::from_utf8(parse(user_agent.as_bytes(), true, true).server).unwrap()
     }
 
     #[test]
@@ -47,7 +52,15 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_has_its_switch() {
+        let bot = b"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+        assert_eq!(parse(bot, false, true).server, br#""is_bot":true"#);
+        let columns = String::from_utf8(parse(bot, true, false).server).unwrap();
+        assert!(columns.contains("browser") && !columns.contains("is_bot"), "{columns}");
+    }
+
+    #[test]
     fn what_is_unknown_gives_nothing() {
-        assert_eq!(parse(b"\xff\xfe no browser"), Filled::default());
+        assert_eq!(parse(b"\xff\xfe no browser", true, true), Filled::default());
     }
 }

@@ -1,15 +1,21 @@
-//! The place of an address, from a MaxMind DB file that the operator gives.
+//! The place of an address, from a file that the operator gives: MaxMind DB, or ip2region.
 
+use super::xdb::Xdb;
 use super::{Filled, GeoLang};
 use maxminddb::{Reader, geoip2};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 /// An opened file.
 pub(super) struct Geo {
-    reader: Reader<Vec<u8>>,
+    file: File,
     lang: GeoLang,
     version: String,
+}
+
+enum File {
+    MaxMind(Reader<Vec<u8>>),
+    Ip2Region(Xdb),
 }
 
 impl std::fmt::Debug for Geo {
@@ -20,15 +26,23 @@ impl std::fmt::Debug for Geo {
 
 impl Geo {
     pub(super) fn open(path: &Path, lang: GeoLang) -> Result<Self, String> {
+        let shown = path.display();
+        if path.extension().is_some_and(|end| end == "xdb") {
+            let bytes = std::fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
+            let xdb = Xdb::new(bytes).map_err(|error| {
+                format!("{shown}: {error}; give an ip2region file of version 2 (ip2region.xdb)")
+            })?;
+            let version = format!("ip2region-{}", xdb.made());
+            return Ok(Self { file: File::Ip2Region(xdb), lang, version });
+        }
         let reader = Reader::open_readfile(path).map_err(|error| {
             format!(
-                "{}: {error}; give a MaxMind DB file such as GeoLite2-City.mmdb",
-                path.display()
+                "{shown}: {error}; give a MaxMind DB file such as GeoLite2-City.mmdb, or an ip2region file named *.xdb"
             )
         })?;
         let about = reader.metadata();
         let version = format!("{}-{}", about.database_type, about.build_epoch);
-        Ok(Self { reader, lang, version })
+        Ok(Self { file: File::MaxMind(reader), lang, version })
     }
 
     pub(super) fn version(&self) -> &str {
@@ -39,10 +53,22 @@ impl Geo {
         let mut filled = Filled::default();
         let address =
             std::str::from_utf8(address).ok().and_then(|text| text.parse::<IpAddr>().ok());
-        let Some(found) = address.and_then(|address| self.reader.lookup(address).ok()) else {
-            return filled;
-        };
-        let Ok(Some(place)) = found.decode::<geoip2::City<'_>>() else { return filled };
+        let Some(address) = address.map(|address| address.to_canonical()) else { return filled };
+        match &self.file {
+            File::MaxMind(reader) => self.city(reader, address, &mut filled),
+            File::Ip2Region(xdb) => {
+                let IpAddr::V4(address) = address else { return filled };
+                for (name, property, place) in named(xdb, address) {
+                    filled.text(name, property, place);
+                }
+            }
+        }
+        filled
+    }
+
+    fn city(&self, reader: &Reader<Vec<u8>>, address: IpAddr, filled: &mut Filled) {
+        let Ok(found) = reader.lookup(address) else { return };
+        let Ok(Some(place)) = found.decode::<geoip2::City<'_>>() else { return };
         let name = |names: &geoip2::Names<'_>| {
             let (first, second) = match self.lang {
                 GeoLang::Chinese => (names.simplified_chinese, names.english),
@@ -54,6 +80,14 @@ impl Geo {
         let province = place.subdivisions.first().map(|part| name(&part.names)).unwrap_or_default();
         filled.text("province", "$province", &province);
         filled.text("city", "$city", &name(&place.city.names));
-        filled
     }
+}
+
+fn named(xdb: &Xdb, address: Ipv4Addr) -> Vec<(&'static str, &'static str, &str)> {
+    let Some([country, province, city]) = xdb.place(u32::from(address)) else { return Vec::new() };
+    vec![
+        ("country", "$country", country),
+        ("province", "$province", province),
+        ("city", "$city", city),
+    ]
 }

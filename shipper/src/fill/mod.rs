@@ -5,12 +5,18 @@
 
 mod agent;
 mod geo;
+mod xdb;
 
+use crate::range::EventView;
+use crate::shape::members::{Members, names};
+use event::record::{self, meta};
 use geo::Geo;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Most user agents and most addresses remembered per sink; when one is full it starts anew. About 2 MB.
 const CACHE_MAX: usize = 8192;
@@ -19,9 +25,13 @@ const CACHE_MAX: usize = 8192;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FillConfig {
-    /// Browser, system and bot mark of web events (`$lib` = `js`) from the user agent.
+    /// `$ip` where the SDK sent none: the client address.
+    pub ip: bool,
+    /// Browser and system of web events (`$lib` = `js`) from the user agent.
     pub user_agent: bool,
-    /// Country, province and city from the client address: a MaxMind DB file (GeoLite2-City or alike); unset = off.
+    /// Whether a web event's user agent is a crawler's.
+    pub bot: bool,
+    /// Country, province and city from the address: a MaxMind DB file (GeoLite2-City or alike), or an ip2region one, `*.xdb`; unset = off.
     pub geo_file: Option<PathBuf>,
     /// Language of place names in it, `zh-CN` or `en`; a name missing in one is taken from the other.
     pub geo_lang: GeoLang,
@@ -29,7 +39,7 @@ pub struct FillConfig {
 
 impl Default for FillConfig {
     fn default() -> Self {
-        Self { user_agent: true, geo_file: None, geo_lang: GeoLang::Chinese }
+        Self { ip: true, user_agent: true, bot: true, geo_file: None, geo_lang: GeoLang::Chinese }
     }
 }
 
@@ -76,41 +86,82 @@ impl Filled {
 }
 
 /// Fills for one sink: shared data, own cache.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Fill {
+    ip: bool,
     user_agent: bool,
+    bot: bool,
     geo: Option<Arc<Geo>>,
     agents: HashMap<Box<[u8]>, Filled>,
     places: HashMap<Box<[u8]>, Filled>,
+}
+
+impl Default for Fill {
+    /// The client address alone.
+    fn default() -> Self {
+        Self {
+            ip: true,
+            user_agent: false,
+            bot: false,
+            geo: None,
+            agents: HashMap::new(),
+            places: HashMap::new(),
+        }
+    }
 }
 
 impl Fill {
     /// Opens what the settings name.
     ///
     /// # Errors
-    /// A sentence: the file cannot be read or is no MaxMind DB.
+    /// A sentence: the file cannot be read or is no such file.
     pub fn open(config: &FillConfig) -> Result<Self, String> {
         let geo = config.geo_file.as_deref().map(|path| Geo::open(path, config.geo_lang));
         Ok(Self {
+            ip: config.ip,
             user_agent: config.user_agent,
+            bot: config.bot,
             geo: geo.transpose()?.map(Arc::new),
             ..Self::default()
         })
     }
 
-    /// What the user agent tells; `None` if nothing, or switched off.
-    pub fn agent(&mut self, user_agent: &[u8]) -> Option<&Filled> {
-        if !self.user_agent || user_agent.is_empty() {
+    /// The client address as `$ip`, for an event that has none; empty where it tells nothing of the user, or switched off.
+    #[must_use]
+    pub fn ip<'e>(&self, event: &EventView<'e>) -> &'e [u8] {
+        if self.ip && !by_server_sdk(event) { event.record.meta(meta::IP) } else { b"" }
+    }
+
+    /// What the user agent of an event tells; `None` if nothing, or switched off. It is that of the event's own `$user_agent`, else that
+    /// of its request if a browser sent it: apps send one of their HTTP library, and their own `$os`.
+    pub fn agent(&mut self, event: &EventView<'_>) -> Option<&Filled> {
+        let (columns, bot) = (self.user_agent, self.bot);
+        if !columns && !bot {
             return None;
         }
-        let filled = cached(&mut self.agents, user_agent, agent::parse);
+        let agent = if event.entry.lib.of(event.json) == b"js" && !by_server_sdk(event) {
+            Cow::Borrowed(event.record.meta(meta::USER_AGENT))
+        } else {
+            sent(event, &USER_AGENT, "$user_agent")?
+        };
+        if agent.is_empty() {
+            return None;
+        }
+        let parse = |agent: &[u8]| agent::parse(agent, columns, bot);
+        let filled = cached(&mut self.agents, &agent, parse);
         (!filled.flat.is_empty()).then_some(filled)
     }
 
-    /// What the address tells; `None` if nothing, or switched off.
-    pub fn place(&mut self, address: &[u8]) -> Option<&Filled> {
+    /// What the address of an event tells; `None` if nothing, or switched off. It is the event's own `$ip`, else the client's. The peer of
+    /// a server SDK is the customer's own machine: nothing of the user's can be told from it.
+    pub fn place(&mut self, event: &EventView<'_>) -> Option<&Filled> {
         let geo = self.geo.as_deref()?;
-        let filled = cached(&mut self.places, address, |address| geo.place(address));
+        let address = match sent(event, &IP, "$ip") {
+            Some(address) => address,
+            None if by_server_sdk(event) => return None,
+            None => Cow::Borrowed(event.record.meta(meta::IP)),
+        };
+        let filled = cached(&mut self.places, &address, |address| geo.place(address));
         (!filled.flat.is_empty()).then_some(filled)
     }
 
@@ -125,6 +176,30 @@ impl Fill {
     pub fn place_version(&self) -> &str {
         self.geo.as_deref().map_or("", Geo::version)
     }
+}
+
+static IP: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"$ip\""));
+static USER_AGENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"$user_agent\""));
+
+/// A property that the SDK sent as text; `None` if it sent none.
+fn sent<'e>(event: &EventView<'e>, quoted: &Finder<'_>, name: &str) -> Option<Cow<'e, [u8]>> {
+    let json = event.json;
+    // Nearly no event has it: one look, not a walk.
+    quoted.find(json)?;
+    let mut top = Members::new(json, 0);
+    let properties = top.find(|m| names(&json[m.name.clone()], "properties"))?;
+    let mut inner = Members::new(json, properties.value.start);
+    let value = inner.find(|m| names(&json[m.name.clone()], name))?.value;
+    let text = json.get(value)?;
+    let plain = text.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if plain.contains(&b'\\') {
+        return serde_json::from_slice::<String>(text).ok().map(|s| Cow::Owned(s.into_bytes()));
+    }
+    Some(Cow::Borrowed(plain))
+}
+
+fn by_server_sdk(event: &EventView<'_>) -> bool {
+    event.entry.flags & record::flag::SERVER_SDK != 0
 }
 
 fn cached<'c>(

@@ -5,7 +5,7 @@ use super::members::{Members, names};
 use crate::facts::flag;
 use crate::fill::{Fill, Filled};
 use crate::range::EventView;
-use event::record::{self, meta};
+use event::record::meta;
 
 /// Top-level names the flat shape owns; a client's are cut out.
 const FLAT_NAMES: [&str; 8] =
@@ -147,9 +147,6 @@ impl Encoder {
 
     /// `geo`, `ua_parsed` and the version of the data behind each.
     fn server_filled(&mut self, event: &EventView<'_>, out: &mut Vec<u8>) {
-        if by_server_sdk(event) {
-            return;
-        }
         let mut object = |name: &[u8], filled: &Filled| {
             out.extend_from_slice(b",\"");
             out.extend_from_slice(name);
@@ -157,9 +154,8 @@ impl Encoder {
             out.extend_from_slice(&filled.server);
             out.push(b'}');
         };
-        let place = self.fill.place(event.record.meta(meta::IP)).map(|place| object(b"geo", place));
-        let agent = web_agent(event).and_then(|agent| self.fill.agent(agent));
-        let agent = agent.map(|agent| object(b"ua_parsed", agent));
+        let place = self.fill.place(event).map(|place| object(b"geo", place));
+        let agent = self.fill.agent(event).map(|agent| object(b"ua_parsed", agent));
         if place.is_none() && agent.is_none() {
             return;
         }
@@ -246,13 +242,13 @@ impl Encoder {
             out.extend_from_slice(b"\":");
             out.extend_from_slice(value);
         };
-        if self.ip.len() > 2 {
+        if !self.fill.ip(event).is_empty() {
             add("$ip", &self.ip);
         }
-        if let Some(place) = self.fill.place(event.record.meta(meta::IP)) {
+        if let Some(place) = self.fill.place(event) {
             place.flat.iter().for_each(|(column, value)| add(column, value));
         }
-        if let Some(agent) = web_agent(event).and_then(|agent| self.fill.agent(agent)) {
+        if let Some(agent) = self.fill.agent(event) {
             agent.flat.iter().for_each(|(column, value)| add(column, value));
         }
         if first {
@@ -263,20 +259,8 @@ impl Encoder {
     }
 }
 
-/// The peer of a server SDK is the customer's own machine: nothing of the user's can be told from it.
-fn by_server_sdk(event: &EventView<'_>) -> bool {
-    event.entry.flags & record::flag::SERVER_SDK != 0
-}
-
-/// The user agent, where it is a browser's: apps send one of their HTTP library, and their own `$os`.
-fn web_agent<'e>(event: &EventView<'e>) -> Option<&'e [u8]> {
-    (event.entry.lib.of(event.json) == b"js").then(|| event.record.meta(meta::USER_AGENT))
-}
-
 fn gets_columns(event: &EventView<'_>, properties: &[u8]) -> bool {
-    properties.first() == Some(&b'{')
-        && (1..=LAST_EVENT_KIND).contains(&event.entry.kind)
-        && !by_server_sdk(event)
+    properties.first() == Some(&b'{') && (1..=LAST_EVENT_KIND).contains(&event.entry.kind)
 }
 
 /// Copies an object up to its last `}` and stands ready for one more member. Bytes that are no object become an empty one.
