@@ -31,6 +31,7 @@ fn run() -> Result<(), String> {
     let start = Instant::now();
     let settings = Settings::parse(std::env::args().skip(1))?;
     engine::die_first();
+    engine::keep_to_ourselves();
     // Before the engine, which then cannot bind or connect anywhere.
     let listener = listen(settings.listen)?;
     // Before there is a thread.

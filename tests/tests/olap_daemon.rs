@@ -34,7 +34,16 @@ fn it_is_started_again_and_ends_with_its_parent() {
     wait_up(&dir, port);
     let first = children(tusk.id());
     assert_eq!(first.len(), 1, "{first:?}");
+    let environment = std::fs::read(format!("/proc/{}/environ", first[0])).unwrap();
+    let environment = String::from_utf8_lossy(&environment);
+    assert!(!environment.split('\0').any(|pair| pair.starts_with("PATH=")), "{environment}");
     wait_for(20, "the metric", || tusk.metrics().contains("tusk_olap_up 1").then_some(()));
+    // One that hangs is seen; it has a minute to come back.
+    signal(first[0], Signal::STOP);
+    wait_for(30, "the metric", || tusk.metrics().contains("tusk_olap_up 0").then_some(()));
+    signal(first[0], Signal::CONT);
+    wait_for(30, "the metric", || tusk.metrics().contains("tusk_olap_up 1").then_some(()));
+    assert!(tusk.metrics().contains("tusk_olap_restarts_total 0") && children(tusk.id()) == first);
     signal(first[0], Signal::KILL);
     wait_for(20, "another one", || {
         (children(tusk.id()) != first && !children(tusk.id()).is_empty()).then_some(())

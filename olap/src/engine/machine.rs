@@ -16,6 +16,11 @@ pub fn memory_bytes() -> u64 {
     group.map_or(machine, |group| machine.min(group))
 }
 
+/// The engine makes its files with the widest mode: others have no business in them.
+pub fn keep_to_ourselves() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
+}
+
 /// Should memory run out, this process is to be ended and not the collector: everybody may offer himself.
 pub fn die_first() {
     // Without it only the kernel's own choice remains.

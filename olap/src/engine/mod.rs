@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 pub use confine::Confined;
-pub use machine::{die_first, memory_bytes};
+pub use machine::{die_first, keep_to_ourselves, memory_bytes};
 
 use crate::chdb::{Chdb, Connection, LoadError};
 use crate::error::Exception;

@@ -3,6 +3,7 @@
 
 use super::{Found, Missing, OlapConfig, find};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -33,6 +34,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const WELL: Duration = Duration::from_secs(60);
 /// What a stop may take beyond `stop_timeout_s`: the engine writes down what it has.
 const STOP_MORE: Duration = Duration::from_secs(15);
+
+/// What it may know of our environment.
+const KEPT: [&str; 5] = ["LANG", "LC_ALL", "LD_LIBRARY_PATH", "RUST_BACKTRACE", "TZ"];
 
 /// What happens to it, for a log or a screen: one line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,6 +248,9 @@ impl Watch {
         let Plan { config, folder, timezone, .. } = &self.plan;
         let mut child = Command::new(&found.program)
             .args(config.arguments(&found.library, folder, timezone))
+            // Secrets of other sinks may stand in the environment, and SQL gets at its process's.
+            .env_clear()
+            .envs(KEPT.iter().filter_map(|name| Some((name, env::var_os(name)?))))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
