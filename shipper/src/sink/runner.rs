@@ -1,10 +1,12 @@
 //! The loop every sink runs in: chooses ranges, writes them down, delivers, retries, counts. Once, for all sinks.
 
+mod cut;
 mod refill;
 mod window;
 
 pub use window::Shared;
 
+use self::cut::Cut;
 use super::begin::{check, first};
 use super::{Common, DeliverError, Range, Receipt, Refused, Sink};
 use crate::disk::Disk;
@@ -103,37 +105,6 @@ pub struct Runner {
 impl std::fmt::Debug for Runner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runner").field("name", &self.parts.name).finish_non_exhaustive()
-    }
-}
-
-/// The range being gathered.
-struct Cut {
-    facts: FactsReader,
-    end: u64,
-    partitions: HashSet<u64>,
-    last_partition: Option<u64>,
-    /// When its first record was seen, ms.
-    since_ms: Option<i64>,
-    /// Receive time of its first record.
-    first_recv_ms: i64,
-    full: bool,
-    /// Events the sink wants to see.
-    events: u64,
-    /// Whether it holds anything the sink wants to see.
-    wanted: bool,
-}
-
-impl Cut {
-    fn restart(&mut self, at: u64) {
-        self.facts.seek(at);
-        self.end = at;
-        self.partitions.clear();
-        self.last_partition = None;
-        self.since_ms = None;
-        self.first_recv_ms = 0;
-        self.full = false;
-        self.events = 0;
-        self.wanted = false;
     }
 }
 
