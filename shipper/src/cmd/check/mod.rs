@@ -241,8 +241,9 @@ fn sinks(config: &Config, report: &mut Report) {
         folder("sink.file", &config.files(), report);
     }
     let mut settings = config.engine();
-    // Its key is made by a start, not by a look.
-    if config.olap.folder(&config.data).join("key").exists() {
+    // Its key is made by a start, not by a look; and it runs with the daemon alone, so that it does not answer now is no fault.
+    let key = config.olap.folder(&config.data).join("key");
+    if key.exists() && shipper::olap::answers(config.olap.address()) {
         let _ = embed(config, &mut settings, None, &|_| ());
     } else if config.sink.clickhouse.url.is_none() {
         settings.sink.clickhouse.enabled = false;
