@@ -88,5 +88,5 @@ impl Drop for Shipper {
     }
 }
 
-/// What differs from the defaults: files are compressed, and the journal forgets soon, since nothing is replayed here.
-const SETTINGS: &str = "";
+/// What differs from the defaults: no embedded ClickHouse beside what is measured.
+const SETTINGS: &str = "[olap]\nenabled = false\n";
