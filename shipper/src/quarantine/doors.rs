@@ -1,7 +1,7 @@
 //! The quarantine's doors for the command line and the console: list, show, re-drive, discard.
 
 use super::redrive::{self, Offer};
-use super::store::{EDGE, QuarantineSink, Refusals, Store};
+use super::store::{QuarantineSink, Refusals, Store};
 use super::{Filter, Group, Item, RedriveReport};
 use crate::engine::{Append, EngineConfig, OwnRecord};
 use crate::journal::Segments;
@@ -155,12 +155,6 @@ impl Quarantine {
         let _one = self.0.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         self.catch_up()?;
         let mut report = RedriveReport::default();
-        if let Some(identity) = filter.identity
-            && self.0.store.is_decided(EDGE, identity)
-        {
-            report.already_decided = 1;
-            return Ok(report);
-        }
         let config = self.0.config.accept_config().map_err(|error| error.to_string())?;
         let mut opener = Opener::new(config);
         let mut batch = Batch::new(&self.0.appends);
@@ -186,6 +180,12 @@ impl Quarantine {
         })?;
         batch.send()?;
         self.catch_up()?;
+        if let Some(identity) = filter.identity
+            && report.redriven + report.still_rejected == 0
+            && self.0.store.is_decided(identity)
+        {
+            report.already_decided = 1;
+        }
         Ok(report)
     }
 

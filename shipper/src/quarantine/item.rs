@@ -2,7 +2,7 @@
 //! journal it came from.
 
 use super::Item;
-use super::log::ItemHeader;
+use super::entry::ItemHeader;
 use crate::engine::tap_event;
 use crate::import::mark::Line;
 use crate::range::EventView;

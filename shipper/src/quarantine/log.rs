@@ -1,13 +1,14 @@
-//! A log of quarantined events: segments `<position>.q`, appended by one writer, deleted from the old end.
+//! A log of quarantined events: segments `<position>.q`, appended, deleted from the old end.
 //!
 //! ```text
 //! header  0 "TUSKQUAR"   8 version u32 | epoch u32   16 first position u64   24 stored u64 | redriven u64 | discarded u64
 //!        60 crc32c of 0..60
-//! item    0 length u32 (multiple of 8) | crc32c u32 of 8..length   8 position u64   16 lsn u64   24 recv ms i64
-//!        32 index u32 | kind u8 | zero [3]   40 payload (TLV sections of one event; empty for a mark)
 //! ```
-//! *Position* is the lsn of the journal record that brought the item; a range that is offered again cuts what it wrote before.
+//! then items, see [`super::entry`]. *Position* is the lsn of the journal record that brought an item. The edge's log is written in the
+//! journal's order, and a range that is offered again cuts what it wrote before. A sink's log is written by the sink and by the decisions
+//! on what it refused, each at its own place in the journal: what is offered again is known by identity and position.
 
+use super::entry::{ITEM_HEADER, ItemHeader, Kind};
 use crate::disk::{self, Disk, DiskFile, Open};
 use crate::journal::layout::{lsn_of_name, u32_at, u64_at};
 use std::collections::HashMap;
@@ -18,86 +19,10 @@ use std::sync::Arc;
 const MAGIC: &[u8; 8] = b"TUSKQUAR";
 const VERSION: u32 = 1;
 const HEADER: usize = 64;
-/// Size of an item's header.
-pub(super) const ITEM_HEADER: usize = 40;
 /// A segment is closed at this size: small enough to expire in steps.
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// Bytes looked at in one step while scanning.
 const WINDOW: usize = 256 << 10;
-
-/// What an item is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Kind {
-    /// An event.
-    Event = 1,
-    /// Its identity was offered again with success.
-    Redriven = 2,
-    /// Its identity was given up.
-    Discarded = 3,
-}
-
-impl Kind {
-    fn from_u8(byte: u8) -> Option<Self> {
-        Some(match byte {
-            1 => Self::Event,
-            2 => Self::Redriven,
-            3 => Self::Discarded,
-            _ => return None,
-        })
-    }
-}
-
-/// Header of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ItemHeader {
-    pub(super) position: u64,
-    pub(super) lsn: u64,
-    pub(super) index: u32,
-    pub(super) recv_ms: i64,
-    pub(super) kind: Kind,
-    length: u32,
-}
-
-impl ItemHeader {
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let bytes = bytes.get(..ITEM_HEADER)?;
-        let length = u32_at(bytes, 0);
-        let fits = length as usize >= ITEM_HEADER && length.is_multiple_of(8);
-        Some(Self {
-            position: u64_at(bytes, 8),
-            lsn: u64_at(bytes, 16),
-            recv_ms: u64_at(bytes, 24).cast_signed(),
-            index: u32_at(bytes, 32),
-            kind: Kind::from_u8(bytes[36])?,
-            length: fits.then_some(length)?,
-        })
-    }
-}
-
-/// Appends an item to a buffer of items for [`Log::append`].
-pub(super) fn stage(
-    position: u64,
-    identity: (u64, u32),
-    recv_ms: i64,
-    kind: Kind,
-    payload: &[u8],
-    out: &mut Vec<u8>,
-) {
-    let start = out.len();
-    let length = (ITEM_HEADER + payload.len()).next_multiple_of(8);
-    out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&position.to_le_bytes());
-    out.extend_from_slice(&identity.0.to_le_bytes());
-    out.extend_from_slice(&recv_ms.to_le_bytes());
-    out.extend_from_slice(&identity.1.to_le_bytes());
-    out.extend_from_slice(&[kind as u8, 0, 0, 0]);
-    out.extend_from_slice(payload);
-    out.resize(start + length, 0);
-    let crc = crc32c::crc32c(&out[start + 8..]);
-    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
-}
 
 #[derive(Clone, Debug)]
 struct Segment {
@@ -123,8 +48,11 @@ pub(super) struct Log {
     segments: Vec<Segment>,
     file: Option<Box<dyn DiskFile>>,
     counts: Counts,
-    /// Decided identities, as long as their event may still be here.
-    marks: HashMap<(u64, u32), Kind>,
+    /// Decided identities and the position of their last decision, as long as their event may still be here.
+    marks: HashMap<(u64, u32), u64>,
+    /// Of a log that two write, a sink's refusals and the decisions on them, each at its own pace and a replay at an old place: positions
+    /// of events, by which what comes again after a crash is known. `None`: one writes, in order, and what comes again replaces.
+    seen: Option<HashMap<(u64, u32), Vec<u64>>>,
     open: u64,
     last_position: Option<u64>,
     /// A write failed: what is in memory is not believed.
@@ -133,7 +61,13 @@ pub(super) struct Log {
 
 impl Log {
     /// Opens a log, cuts a torn end.
-    pub(super) fn open(disk: Arc<dyn Disk>, dir: PathBuf, epoch: u32) -> io::Result<Self> {
+    /// `ordered`: one writes, in the journal's order.
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        epoch: u32,
+        ordered: bool,
+    ) -> io::Result<Self> {
         let mut log = Self {
             disk,
             dir,
@@ -142,6 +76,7 @@ impl Log {
             file: None,
             counts: Counts::default(),
             marks: HashMap::new(),
+            seen: (!ordered).then(HashMap::new),
             open: 0,
             last_position: None,
             broken: false,
@@ -167,6 +102,12 @@ impl Log {
         self.marks.contains_key(&identity)
     }
 
+    /// Whether an event was decided after it came: one that is re-driven and refused again waits again.
+    fn is_settled(&self, header: &ItemHeader) -> bool {
+        let mark = self.marks.get(&(header.lsn, header.index));
+        mark.is_some_and(|decided| *decided > header.position)
+    }
+
     fn path(&self, first: u64) -> PathBuf {
         self.dir.join(format!("{first:016x}.q"))
     }
@@ -174,6 +115,7 @@ impl Log {
     fn load(&mut self) -> io::Result<()> {
         self.segments.clear();
         self.marks.clear();
+        self.seen = self.seen.is_some().then(HashMap::new);
         self.file = None;
         self.last_position = None;
         self.counts = Counts::default();
@@ -192,10 +134,7 @@ impl Log {
         for i in 0..self.segments.len() {
             let mut open = 0;
             self.headers(i, |log, header| {
-                open += u64::from(
-                    header.kind == Kind::Event
-                        && !log.marks.contains_key(&(header.lsn, header.index)),
-                );
+                open += u64::from(header.kind == Kind::Event && !log.is_settled(&header));
             })?;
             self.open += open;
         }
@@ -248,19 +187,63 @@ impl Log {
         match header.kind {
             Kind::Event => {
                 self.counts.stored += 1;
+                if let Some(seen) = &mut self.seen {
+                    seen.entry(identity).or_default().push(header.position);
+                }
                 if let Some(segment) = self.segments.get_mut(segment) {
                     segment.newest_ms = segment.newest_ms.max(header.recv_ms);
                 }
             }
             Kind::Redriven => {
                 self.counts.redriven += 1;
-                self.marks.insert(identity, header.kind);
+                self.mark(identity, header.position);
             }
             Kind::Discarded => {
                 self.counts.discarded += 1;
-                self.marks.insert(identity, header.kind);
+                self.mark(identity, header.position);
             }
         }
+    }
+
+    fn mark(&mut self, identity: (u64, u32), position: u64) {
+        let decided = self.marks.entry(identity).or_default();
+        *decided = position.max(*decided);
+    }
+
+    /// Whether an item that is offered is here from a former try.
+    fn is_here(&self, header: &ItemHeader) -> bool {
+        let Some(seen) = &self.seen else { return false };
+        let identity = (header.lsn, header.index);
+        if header.kind == Kind::Event {
+            return seen.get(&identity).is_some_and(|all| all.contains(&header.position));
+        }
+        self.marks.get(&identity).is_some_and(|decided| *decided >= header.position)
+    }
+
+    /// How many events a decision settles.
+    fn settles(&self, header: &ItemHeader) -> u64 {
+        let identity = (header.lsn, header.index);
+        let Some(seen) = &self.seen else {
+            // Decisions are made on events that wait; a second one means that its event was rejected again.
+            return u64::from(self.marks.get(&identity).is_none_or(|at| *at < header.position));
+        };
+        let before = self.marks.get(&identity).copied().unwrap_or(0);
+        let positions = seen.get(&identity).map_or(&[][..], Vec::as_slice);
+        positions.iter().filter(|at| (before..header.position).contains(at)).count() as u64
+    }
+
+    /// What of the staged items is not here yet.
+    fn fresh(&self, staged: &[u8]) -> Vec<u8> {
+        let (mut fresh, mut rest) = (Vec::new(), staged);
+        while let Some(header) = ItemHeader::decode(rest) {
+            let (item, after) =
+                rest.split_at_checked(header.length as usize).unwrap_or((rest, &[]));
+            if !self.is_here(&header) {
+                fresh.extend_from_slice(item);
+            }
+            rest = after;
+        }
+        fresh
     }
 
     /// Shows the headers of a segment's items.
@@ -282,7 +265,8 @@ impl Log {
         Ok(())
     }
 
-    /// Appends staged items of positions at or after `from`, durably. What an earlier try of the same range wrote is cut first.
+    /// Appends staged items of positions at or after `from`, durably. What an earlier try of the same range wrote is cut first, or where
+    /// two write, not written again.
     pub(super) fn append(&mut self, from: u64, staged: &[u8]) -> io::Result<()> {
         if self.broken {
             self.load()?;
@@ -290,7 +274,12 @@ impl Log {
             self.last_position = Some(u64::MAX);
         }
         self.broken = true;
-        self.try_append(from, staged)?;
+        if self.seen.is_some() {
+            let fresh = self.fresh(staged);
+            self.write(&fresh)?;
+        } else {
+            self.try_append(from, staged)?;
+        }
         self.broken = false;
         Ok(())
     }
@@ -299,10 +288,15 @@ impl Log {
         if self.last_position.is_some_and(|last| last >= from) {
             self.cut(from)?;
         }
+        self.write(staged)
+    }
+
+    fn write(&mut self, staged: &[u8]) -> io::Result<()> {
         let Some(first) = ItemHeader::decode(staged) else { return Ok(()) };
         let full = self.segments.last().is_none_or(|segment| segment.bytes >= SEGMENT_BYTES);
         if full || self.file.is_none() {
-            self.begin(first.position)?;
+            let after = self.segments.last().map_or(0, |segment| segment.first + 1);
+            self.begin(first.position.max(after))?;
         }
         let at = self.segments.len() - 1;
         let (Some(file), Some(segment)) = (&self.file, self.segments.last_mut()) else {
@@ -314,11 +308,9 @@ impl Log {
         let mut rest = staged;
         while let Some(header) = ItemHeader::decode(rest) {
             rest = rest.get(header.length as usize..).unwrap_or_default();
-            let identity = (header.lsn, header.index);
             match header.kind {
-                Kind::Event => self.open += u64::from(!self.marks.contains_key(&identity)),
-                // A mark whose event expired in between changes nothing.
-                _ => self.open = self.open.saturating_sub(u64::from(!self.is_decided(identity))),
+                Kind::Event => self.open += u64::from(!self.is_settled(&header)),
+                _ => self.open = self.open.saturating_sub(self.settles(&header)),
             }
             self.note(at, &header);
         }
@@ -383,8 +375,8 @@ impl Log {
         self.headers(0, |log, header| {
             let identity = (header.lsn, header.index);
             if header.kind == Kind::Event {
-                if log.is_decided(identity) {
-                    gone.push(identity);
+                if log.is_settled(&header) {
+                    gone.push((identity, header.position));
                 } else {
                     open += 1;
                 }
@@ -393,8 +385,19 @@ impl Log {
         self.disk.remove(&self.path(first))?;
         self.segments.remove(0);
         self.open = self.open.saturating_sub(open);
-        for identity in gone {
-            self.marks.remove(&identity);
+        for (identity, position) in gone {
+            let all = self.seen.as_mut().and_then(|seen| seen.get_mut(&identity));
+            let left = all.map_or(0, |all| {
+                all.retain(|at| *at != position);
+                all.len()
+            });
+            // Its decision goes with its last event.
+            if left == 0 {
+                if let Some(seen) = &mut self.seen {
+                    seen.remove(&identity);
+                }
+                self.marks.remove(&identity);
+            }
         }
         Ok(true)
     }
@@ -424,7 +427,7 @@ impl Log {
                     continue;
                 };
                 at += u64::from(header.length);
-                if header.kind != Kind::Event || self.is_decided((header.lsn, header.index)) {
+                if header.kind != Kind::Event || self.is_settled(&header) {
                     continue;
                 }
                 let item = &bytes[inside..inside + header.length as usize];

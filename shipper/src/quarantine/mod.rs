@@ -1,8 +1,11 @@
 //! Quarantine: one bounded local store of every rejected event, grouped by (code, event, SDK version).
 
 mod doors;
+mod entry;
 mod item;
 mod log;
+#[cfg(test)]
+mod log_tests;
 mod redrive;
 mod store;
 

@@ -1,7 +1,8 @@
 //! The store: one log for what the edge rejected, one for each sink that refused; one bound for all.
 
+use super::entry::{Kind, stage};
 use super::item;
-use super::log::{Counts, Kind, Log, stage};
+use super::log::{Counts, Log};
 use super::{Filter, Item, QuarantineConfig};
 use crate::disk::Disk;
 use crate::engine::now_ms;
@@ -48,7 +49,9 @@ impl Store {
         let mut logs = BTreeMap::new();
         for item in context.disk.list(&dir)? {
             if item.dir {
-                let log = Log::open(Arc::clone(&context.disk), dir.join(&item.name), epoch)?;
+                let ordered = item.name == EDGE;
+                let disk = Arc::clone(&context.disk);
+                let log = Log::open(disk, dir.join(&item.name), epoch, ordered)?;
                 logs.insert(item.name, log);
             }
         }
@@ -88,7 +91,8 @@ impl Store {
             if staged.is_empty() {
                 return Ok(());
             }
-            let log = Log::open(Arc::clone(&self.disk), self.dir.join(name), self.epoch)?;
+            let (disk, dir) = (Arc::clone(&self.disk), self.dir.join(name));
+            let log = Log::open(disk, dir, self.epoch, name == EDGE)?;
             logs.insert(name.to_owned(), log);
         }
         let Some(log) = logs.get_mut(name) else { return Ok(()) };
@@ -129,8 +133,9 @@ impl Store {
         (glance.open, glance.bytes)
     }
 
-    pub(super) fn is_decided(&self, log: &str, identity: (u64, u32)) -> bool {
-        self.logs().get(log).is_some_and(|log| log.is_decided(identity))
+    /// Whether a person decided on this event before.
+    pub(super) fn is_decided(&self, identity: (u64, u32)) -> bool {
+        self.logs().values().any(|log| log.is_decided(identity))
     }
 
     /// Shows open events that match, oldest first in each log. `visit` returns `false` to end the walk.
