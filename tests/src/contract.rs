@@ -64,6 +64,10 @@ pub trait Target {
     fn slow_bytes_per_s(&self) -> u64 {
         20_000
     }
+    /// Where a request is cut, in bytes of a connection.
+    fn cut_bytes(&self) -> &'static [u64] {
+        &[50, 400, 1500]
+    }
     /// Every event it holds.
     fn read(&self, data: &Path) -> Vec<Seen>;
     /// Makes it refuse one event, and gives that event (with this request number and this index); `None` = it takes anything.
@@ -310,7 +314,7 @@ impl<'t> Bench<'t> {
             self.send_until_cut(Way::CutAnswer { request_bytes_min: 1, after_answers });
             self.settle(&format!("cut in place of answer {}", after_answers + 1));
         }
-        for after_bytes in [50, 400, 1500] {
+        for &after_bytes in self.target.cut_bytes() {
             self.send_until_cut(Way::CutRequest { after_bytes });
             self.way(Way::Pass);
             self.settle(&format!("cut {after_bytes} bytes into a request"));

@@ -1,6 +1,7 @@
 //! Every sink holds the same contract against its real server: see `tusk_tests::contract`.
 
 use tusk_tests::contract::hold;
+use tusk_tests::targets::hdfs::Form;
 use tusk_tests::targets::{ClickhouseTarget, FileTarget, HdfsTarget, KafkaTarget, MysqlTarget};
 
 #[test]
@@ -10,7 +11,7 @@ fn files_hold_the_contract() {
 
 #[test]
 fn hdfs_holds_the_contract() {
-    hold(&mut HdfsTarget::start(false));
+    hold(&mut HdfsTarget::start(Form::Parquet));
 }
 
 #[test]
@@ -26,4 +27,9 @@ fn kafka_holds_the_contract() {
 #[test]
 fn mysql_holds_the_contract() {
     hold(&mut MysqlTarget::start());
+}
+
+#[test]
+fn webhdfs_holds_the_contract() {
+    hold(&mut HdfsTarget::start(Form::WebLines));
 }

@@ -11,6 +11,7 @@ use tusk_tests::contract::Target;
 use tusk_tests::ledger::Ledger;
 use tusk_tests::load::{base64, event};
 use tusk_tests::sdk::Stored;
+use tusk_tests::targets::hdfs::Form;
 use tusk_tests::targets::{ClickhouseTarget, HdfsTarget};
 use tusk_tests::{Dir, Nginx, Tusk, files, http, wait_for};
 
@@ -80,7 +81,7 @@ fn check(what: &str, all: &[(String, Vec<String>)], by_event: bool, yesterday_ms
 #[test]
 fn events_of_a_day_offline_stand_on_their_own_day() {
     let clickhouse = ClickhouseTarget::start();
-    let hdfs = HdfsTarget::start(false);
+    let hdfs = HdfsTarget::start(Form::WebLines);
     for file_by_event in [true, false] {
         let dir = Dir::new("offline");
         let data = dir.join("data");

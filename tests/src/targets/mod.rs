@@ -3,7 +3,7 @@
 
 mod clickhouse;
 mod file;
-mod hdfs;
+pub mod hdfs;
 mod kafka;
 mod mysql;
 
@@ -23,7 +23,7 @@ use crate::sdk::Stored;
 /// If one does not come up.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Target>> {
-    let hdfs = std::thread::spawn(|| HdfsTarget::start(false));
+    let hdfs = std::thread::spawn(|| HdfsTarget::start(hdfs::Form::Parquet));
     let kafka = std::thread::spawn(KafkaTarget::start);
     let clickhouse = ClickhouseTarget::start();
     let mysql = MysqlTarget::start();
