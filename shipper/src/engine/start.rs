@@ -109,8 +109,12 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
     let facts = Arc::clone(&shared);
     handles.push(spawn("facts", move || threads::facts(pass, &facts))?);
     for (name, runner) in runners {
-        let shared = Arc::clone(&shared);
-        handles.push(spawn(&name, move || threads::sink(runner, &shared))?);
+        let (shared, lock) = (Arc::clone(&shared), Arc::clone(&lock));
+        handles.push(spawn(&name, move || {
+            threads::sink(runner, &shared);
+            // A stop may let a hanging sink go; the data folder stays this process's until its call has come back.
+            drop(lock);
+        })?);
     }
     if let Some(follower) = follower {
         handles.push(spawn("source-file", move || follower.run())?);
