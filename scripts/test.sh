@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 export PATH="$HOME/.cargo/bin:$PATH"
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=${RUST_BACKTRACE:-0}
 logs=target/test
-stages=(deps lint unit build e2e sdk servers sinks days faults fuzz)
+stages=(deps lint unit build servers e2e sdk sinks days faults fuzz)
 
 passed=0 failed=0 summary=()
 
