@@ -196,8 +196,9 @@ impl Register {
     pub(crate) fn save(&mut self, durable: u64) -> io::Result<()> {
         let needed = (self.count + 2) as u64 * ENTRY as u64;
         if self.file.is_none() || (self.end > COMPACT_BYTES && self.end > 4 * needed) {
-            self.lsn = durable;
-            return self.compact();
+            // Written into the new file; believed only once that stands, since the journal below it may go then.
+            let before = std::mem::replace(&mut self.lsn, durable);
+            return self.compact().inspect_err(|_| self.lsn = before);
         }
         let mut out = Vec::new();
         for key in &self.forgotten {
