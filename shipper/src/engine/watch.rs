@@ -6,26 +6,10 @@ use crate::facts::pass::Watcher;
 use crate::facts::{Fact, flag};
 use crate::journal::layout::Header;
 use crate::tap::{TapCode, TapEvent};
+use event::EventType;
 use event::record::{CodeRef, Entry, Kind, Record, Verdict, meta};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Names of record types, by [`Entry::kind`].
-const KINDS: [&str; 13] = [
-    "",
-    "track",
-    "track_signup",
-    "track_id_bind",
-    "track_id_unbind",
-    "profile_set",
-    "profile_set_once",
-    "profile_increment",
-    "profile_append",
-    "profile_unset",
-    "profile_delete",
-    "item_set",
-    "item_delete",
-];
 
 pub(super) struct Watch {
     shared: Arc<Shared>,
@@ -112,7 +96,7 @@ pub(crate) fn tap_event(record: &Record<'_>, entry: &Entry, json: &[u8], index: 
     TapEvent {
         time_ms: entry.time_ms,
         project: text(project),
-        kind: KINDS.get(usize::from(entry.kind)).copied().unwrap_or_default().to_owned(),
+        kind: EventType::from_u8(entry.kind).as_str().to_owned(),
         event: text(entry.event.of(json)),
         user: text(entry.id.of(json)),
         sdk: text(entry.lib.of(json)),

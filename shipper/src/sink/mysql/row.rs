@@ -7,7 +7,7 @@ use crate::shape::Shape;
 use crate::shape::encode::Encoder;
 use crate::sink::Context;
 use event::record::{CodeRef, Verdict, flag as entry_flag, meta};
-use event::{Code, Lang, Message, Place};
+use event::{Code, EventType, Lang, Message, Place};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mysql_async::Value;
@@ -23,23 +23,6 @@ const ROW_BYTES: usize = COLUMNS.len() * 10;
 /// Where `json` and `raw` stand in a row.
 const JSON: usize = COLUMNS.len() - 2;
 const RAW: usize = COLUMNS.len() - 1;
-
-/// Names of record types, by `Entry::kind`.
-const KINDS: [&str; 13] = [
-    "",
-    "track",
-    "track_signup",
-    "track_id_bind",
-    "track_id_unbind",
-    "profile_set",
-    "profile_set_once",
-    "profile_increment",
-    "profile_append",
-    "profile_unset",
-    "profile_delete",
-    "item_set",
-    "item_delete",
-];
 
 /// A row on its way.
 #[derive(Clone, Debug)]
@@ -155,7 +138,7 @@ impl Rows {
             time(&self.zone, event.recv_ms),
             time(&self.zone, event.fact.time_ms),
             Value::from(short(&String::from_utf8_lossy(event.project()), 255)),
-            Value::from(KINDS.get(usize::from(entry.kind)).copied().unwrap_or_default()),
+            Value::from(EventType::from_u8(entry.kind).as_str()),
             Value::from(short(&name, 255)),
             Value::from(short(&text(entry.id), 255)),
             Value::from(short(&platform, 64)),
