@@ -14,7 +14,6 @@ use crate::range::Want;
 use crate::sealed::Opener;
 use crate::sink::runner::{Parts, Runner};
 use crate::sink::{Common, Context, Sink, SinkConfig, file};
-use crate::zone::Zone;
 use event::record::{Builder, CodeRef, Entry, Kind, Span, Verdict, meta};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -133,17 +132,7 @@ fn open(disk: &DoubleDisk) -> Result<Life, String> {
         Box::new(NoWatcher),
     )
     .map_err(say)?;
-    let context = Context {
-        disk: Arc::clone(&disk),
-        data: PathBuf::from("/data"),
-        node: NODE.to_owned(),
-        state: None,
-        zone: Zone::named("UTC")?,
-        fill: crate::fill::Fill::default(),
-        sinks: Vec::new(),
-        olap: None,
-        records: None,
-    };
+    let context = Context::of_test(Arc::clone(&disk), NODE)?;
     let (sender, _) = crossbeam_channel::bounded(1);
     let doors = Quarantine::open(&context, &engine, sender)?;
     let runner = |name: &str, common: Common, want: Want, sink: Box<dyn Sink>| {

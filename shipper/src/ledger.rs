@@ -131,9 +131,25 @@ pub struct Audit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityRange {
     /// First (lsn, index).
-    pub first: (u64, u32),
+    pub first: Identity,
     /// Last (lsn, index), included.
-    pub last: (u64, u32),
+    pub last: Identity,
     /// How many.
     pub count: u64,
+}
+
+/// An event's name within its node: lsn and index.
+pub type Identity = (u64, u32);
+
+impl IdentityRange {
+    /// Adds the next identity to runs in order: to the last one if it is its neighbour.
+    pub(crate) fn add(runs: &mut Vec<Self>, identity: Identity) {
+        match runs.last_mut() {
+            Some(last) if last.last.0 == identity.0 && last.last.1 + 1 == identity.1 => {
+                last.last = identity;
+                last.count += 1;
+            }
+            _ => runs.push(Self { first: identity, last: identity, count: 1 }),
+        }
+    }
 }

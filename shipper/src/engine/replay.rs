@@ -3,8 +3,8 @@
 use super::report::{audit, windows};
 use super::shared::Shared;
 use crate::facts::decide::Origin;
-use crate::facts::{Fact, FactsReader, flag};
-use crate::journal::{JournalError, Read, Reader};
+use crate::facts::{FactsReader, flag};
+use crate::journal::{JournalError, Reader};
 use crate::ledger::IdentityRange;
 use crate::replay::lines::Lines;
 use crate::replay::{Ask, Job, Piece, Watched, What};
@@ -131,7 +131,7 @@ fn place(
         if fact.has(flag::KEPT) && !wanted {
             wanted = if fact.has(flag::REDRIVEN) {
                 if origin.as_ref().is_none_or(|(lsn, _)| *lsn != fact.lsn) {
-                    origin = Some((fact.lsn, origin_of(&mut journal, &fact, to)?));
+                    origin = Some((fact.lsn, Origin::at(&mut journal, fact.lsn, to)?));
                 }
                 let origin = origin.as_ref().and_then(|(_, origin)| origin.as_ref());
                 origin.is_some_and(|o| is_missing(o.lsn, o.index_of(fact.index)))
@@ -160,12 +160,4 @@ fn place(
         }
     }
     Ok(pieces)
-}
-
-fn origin_of(journal: &mut Reader, fact: &Fact, to: u64) -> Result<Option<Origin>, JournalError> {
-    journal.seek(fact.lsn);
-    Ok(match journal.next(to)? {
-        Read::Record { payload, .. } => Origin::find(payload),
-        Read::Gap { .. } | Read::End => None,
-    })
 }

@@ -4,6 +4,7 @@ use super::dup::DupWindow;
 use super::session::Sessions;
 use super::{Fact, FactsConfig, RULES, flag};
 use crate::journal::layout::{Header, u32_at, u64_at};
+use crate::journal::{JournalError, Read, Reader};
 use crate::shape::members::{self, Members, names};
 use event::record::{self, Entry, Kind, Record, Verdict, meta, tag};
 use memchr::memmem::{Finder, FinderRev};
@@ -48,6 +49,22 @@ impl Origin {
             recv_ns: u64_at(bytes, 8),
             index: u32_at(bytes, 16),
             sink: (!sink.is_empty()).then(|| String::from_utf8_lossy(sink).into_owned()),
+        })
+    }
+
+    /// That of the record at `lsn`, which is read anew; `None` where there is none any more.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub(crate) fn at(
+        journal: &mut Reader,
+        lsn: u64,
+        to: u64,
+    ) -> Result<Option<Self>, JournalError> {
+        journal.seek(lsn);
+        Ok(match journal.next(to)? {
+            Read::Record { payload, .. } => Self::find(payload),
+            Read::Gap { .. } | Read::End => None,
         })
     }
 

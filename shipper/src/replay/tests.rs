@@ -17,7 +17,6 @@ use crate::shape::Shape;
 use crate::shape::encode::Encoder;
 use crate::sink::runner::{Parts, Runner, Step};
 use crate::sink::{Common, Context, SinkConfig, file};
-use crate::zone::Zone;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,17 +58,7 @@ fn open(disk: &DoubleDisk) -> Result<Life, String> {
     let facts = FactsConfig::default();
     let pass = FactsPass::open(Arc::clone(&disk), &dir, EPOCH, &facts, parts, Box::new(NoWatcher))
         .map_err(|e| e.to_string())?;
-    let context = Context {
-        disk: Arc::clone(&disk),
-        data: PathBuf::from("/data"),
-        node: NODE.to_owned(),
-        state: None,
-        zone: Zone::named("UTC")?,
-        fill: crate::fill::Fill::default(),
-        sinks: Vec::new(),
-        olap: None,
-        records: None,
-    };
+    let context = Context::of_test(Arc::clone(&disk), NODE)?;
     let (sender, _) = crossbeam_channel::bounded(1);
     let doors = Quarantine::open(&context, &EngineConfig::default(), sender)?;
     let runner = |name: &str, root: &str, required: bool| {

@@ -2,6 +2,7 @@
 //! count. A new sink = one file in this folder + one word in the list below.
 
 mod begin;
+mod expected;
 pub mod folder;
 pub mod runner;
 
@@ -105,6 +106,24 @@ pub struct Records {
     pub segments: Arc<Segments>,
     /// The facts.
     pub facts: Arc<FactsFiles>,
+}
+
+#[cfg(test)]
+impl Context {
+    /// A context of a disk of its own, where there is no sink and nothing to fill with.
+    pub(crate) fn of_test(disk: Arc<dyn Disk>, node: &str) -> Result<Self, String> {
+        Ok(Self {
+            disk,
+            data: PathBuf::from("/data"),
+            node: node.to_owned(),
+            state: None,
+            zone: Zone::named("UTC")?,
+            fill: Fill::default(),
+            sinks: Vec::new(),
+            olap: None,
+            records: None,
+        })
+    }
 }
 
 /// Settings of one sink.

@@ -1,14 +1,15 @@
 //! Reading the tables back: every identity that should be there, once, and no other.
 
 use super::Duplicates;
-use super::deliver::{Identity, identities};
+use super::deliver::identities;
 use super::server::Server;
 use super::table::Table;
 use crate::facts::decide::Origin;
 use crate::facts::{Fact, FactsReader, flag};
-use crate::journal::{Read, Reader};
-use crate::ledger::{Audit, IdentityRange};
+use crate::journal::Reader;
+use crate::ledger::{Audit, Identity, IdentityRange};
 use crate::sink::AuditContext;
+use crate::sink::expected::differences;
 use analytics::quoted;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -85,10 +86,8 @@ struct Books<'a> {
 
 impl Books<'_> {
     fn redriven(&mut self, fact: &Fact, journal: &mut Reader) -> Result<(), String> {
-        journal.seek(fact.lsn);
-        let read = journal.next(self.audit.to_lsn).map_err(|error| error.to_string())?;
-        let Read::Record { payload, .. } = read else { return Ok(()) };
-        if let Some(origin) = Origin::find(payload)
+        let origin = Origin::at(journal, fact.lsn, self.audit.to_lsn);
+        if let Some(origin) = origin.map_err(|error| error.to_string())?
             && origin.sink.as_ref().is_none_or(|sink| *sink == self.context.name)
         {
             self.redriven.insert((origin.lsn, origin.index_of(fact.index)), fact.dup_key);
@@ -115,27 +114,13 @@ impl Books<'_> {
     fn window(&mut self, from: u64, to: u64, expected: &[(Identity, u64)]) -> Result<(), String> {
         let found = self.found(&format!("lsn >= {from} AND lsn < {to}"))?;
         let mut missing = Vec::new();
-        let (mut e, mut f) = (expected.iter().peekable(), found.iter().peekable());
-        let mut last = None;
-        loop {
-            match (e.peek(), f.peek()) {
-                (None, None) => break,
-                (Some((want, _)), Some(have)) if want == *have => {
-                    self.audit.found += 1;
-                    last = f.next();
-                    e.next();
-                }
-                (Some((want, _)), have) if have.is_none_or(|have| want < have) => {
-                    missing.extend(e.next().copied());
-                }
-                (_, Some(have)) => {
-                    self.audit.found += u64::from(last != Some(*have));
-                    self.surplus.push(**have);
-                    last = f.next();
-                }
-                (Some(_), None) => {}
-            }
-        }
+        self.audit.found += differences(
+            expected,
+            &found,
+            |(identity, _)| identity,
+            |one| missing.push(*one),
+            |identity| self.surplus.push(identity),
+        );
         self.audit.expected += expected.len() as u64;
         self.missing(&missing)
     }
@@ -161,7 +146,7 @@ impl Books<'_> {
                 self.merged += 1;
                 self.audit.found += 1;
             } else {
-                push(&mut self.audit.missing, *identity);
+                IdentityRange::add(&mut self.audit.missing, *identity);
             }
         }
         Ok(())
@@ -182,7 +167,7 @@ impl Books<'_> {
         for identity in std::mem::take(&mut self.surplus) {
             // Once it is the re-driven event itself, and counted already.
             if !(self.redriven.contains_key(&identity) && claimed.insert(identity)) {
-                push(&mut self.audit.surplus, identity);
+                IdentityRange::add(&mut self.audit.surplus, identity);
             }
         }
         let older = there.iter().filter(|identity| !claimed.contains(*identity)).count();
@@ -200,15 +185,5 @@ impl Books<'_> {
             ));
         }
         Ok(self.audit)
-    }
-}
-
-fn push(ranges: &mut Vec<IdentityRange>, identity: Identity) {
-    match ranges.last_mut() {
-        Some(last) if last.last.0 == identity.0 && last.last.1 + 1 == identity.1 => {
-            last.last = identity;
-            last.count += 1;
-        }
-        _ => ranges.push(IdentityRange { first: identity, last: identity, count: 1 }),
     }
 }

@@ -4,6 +4,7 @@ use super::plan::{Plan, Plans};
 use super::rows::{Block, Encoder, Mark, Rows};
 use super::server::{Fault, Server};
 use super::table::Table;
+use crate::ledger::Identity;
 use crate::range::Shown;
 use crate::sink::{DeliverError, Range, Receipt, Refused, Replay};
 use analytics::{Form, quoted};
@@ -16,8 +17,6 @@ const LINGER: Duration = Duration::from_secs(10);
 const NAMED_MAX: usize = 1000;
 /// A range received longer ago gets its first try written down: its age alone no longer says how old its tokens are.
 const FRESH_MS: i64 = 60_000;
-
-pub(super) type Identity = (u64, u32);
 
 /// What delivering needs.
 pub(super) struct Work<'w> {

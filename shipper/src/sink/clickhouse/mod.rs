@@ -190,7 +190,7 @@ impl ClickHouse {
             zone: context.zone.name().to_owned(),
             ready: false,
             tried: context.state.as_ref().and_then(|state| state.pending),
-            run: format!("{:x}", now_ms()),
+            run: format!("{:x}", jiff::Timestamp::now().as_millisecond()),
             statements: 0,
             bound_ms: 0,
         })
@@ -244,10 +244,10 @@ impl ClickHouse {
         let span = (range.from, range.to);
         let (mut work, rows, encoder) = self.work();
         deliver::encode(range, encoder, rows)?;
-        let receipt = work.deliver(span, rows, tried, now_ms())?;
+        let receipt = work.deliver(span, rows, tried, jiff::Timestamp::now().as_millisecond())?;
         encoder.delivered(rows);
         if self.bound_ms == 0 && !self.rows.block(Table::IdMap).bytes.is_empty() {
-            self.bound_ms = now_ms();
+            self.bound_ms = jiff::Timestamp::now().as_millisecond();
         }
         Ok(receipt)
     }
@@ -312,9 +312,4 @@ impl Sink for ClickHouse {
         let today = self.encoder.day(now_ms);
         self.keep.drop_old(&self.server, today).map_err(unavailable)
     }
-}
-
-fn now_ms() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
 }

@@ -3,21 +3,16 @@
 use super::names::range_of;
 use super::write::PARQUET;
 use super::{Compression, Content, Tree, parquet};
-use crate::facts::decide::Origin;
-use crate::facts::{Fact, FactsReader, flag};
-use crate::journal::{Read, Reader};
-use crate::ledger::{Audit, IdentityRange};
+use crate::ledger::{Audit, Identity};
 use crate::shape::Shape;
 use crate::sink::AuditContext;
+use crate::sink::expected::{self, compare};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Read at once; each read of a distant file costs two round trips.
 const READ_BYTES: usize = 1 << 20;
-
-pub(crate) type Identity = (u64, u32);
 
 /// Compares the files under `root` with the facts, range by range, so that memory is bounded by one range.
 pub(crate) fn audit(
@@ -49,7 +44,7 @@ pub(crate) fn audit(
             continue;
         }
         // Between two files there may be ranges without events for them.
-        expect(context, at, (*from).max(at), &[], &mut audit)?;
+        compare(context, at, (*from).max(at), &[], &mut audit)?;
         let mut found = Vec::new();
         for file in files {
             audit.files += 1;
@@ -58,7 +53,7 @@ pub(crate) fn audit(
         }
         let named = |file: &PathBuf| shape != Shape::Bare || is_parquet(file);
         if !files.iter().all(named) {
-            let expected = expected(context, *from, *to)?.len() as u64;
+            let expected = expected::expected(context, *from, *to)?.len() as u64;
             audit.expected += expected;
             audit.found += found.len() as u64;
             if expected != found.len() as u64 {
@@ -69,11 +64,11 @@ pub(crate) fn audit(
             }
         } else {
             found.sort_unstable();
-            expect(context, *from, *to, &found, &mut audit)?;
+            compare(context, *from, *to, &found, &mut audit)?;
         }
         at = at.max(*to);
     }
-    expect(context, at, audit.to_lsn.max(at), &[], &mut audit)?;
+    compare(context, at, audit.to_lsn.max(at), &[], &mut audit)?;
     if older > 0 {
         audit.notes.push(format!(
             "{older} files are older than the journal, which starts at {}; they were not checked",
@@ -96,89 +91,6 @@ fn together(ranges: BTreeMap<(u64, u64), Vec<PathBuf>>) -> Vec<((u64, u64), Vec<
         }
     }
     all
-}
-
-/// Adds what is missing and what is too much in `[from, to)`.
-pub(crate) fn expect(
-    context: &AuditContext,
-    from: u64,
-    to: u64,
-    found: &[Identity],
-    audit: &mut Audit,
-) -> Result<(), String> {
-    let skipped = |lsn: u64| context.state.holes.iter().any(|(a, b)| (*a..*b).contains(&lsn));
-    let mut expected = if from < to { expected(context, from, to)? } else { Vec::new() };
-    expected.retain(|(position, _)| !skipped(*position));
-    let mut expected: Vec<Identity> = expected.into_iter().map(|(_, identity)| identity).collect();
-    expected.sort_unstable();
-    audit.expected += expected.len() as u64;
-    let (mut e, mut f) = (expected.iter().peekable(), found.iter().peekable());
-    let mut last = None;
-    loop {
-        match (e.peek(), f.peek()) {
-            (None, None) => return Ok(()),
-            (Some(want), Some(have)) if want == have => {
-                audit.found += 1;
-                last = f.next();
-                e.next();
-            }
-            (Some(want), have) if have.is_none_or(|have| want < have) => {
-                push(&mut audit.missing, **want);
-                e.next();
-            }
-            (_, Some(have)) => {
-                // Also a second copy of one that was found.
-                audit.found += u64::from(last != Some(*have));
-                push(&mut audit.surplus, **have);
-                last = f.next();
-            }
-            (Some(_), None) => {}
-        }
-    }
-}
-
-pub(crate) fn push(ranges: &mut Vec<IdentityRange>, identity: Identity) {
-    match ranges.last_mut() {
-        Some(last) if last.last.0 == identity.0 && last.last.1 + 1 == identity.1 => {
-            last.last = identity;
-            last.count += 1;
-        }
-        _ => ranges.push(IdentityRange { first: identity, last: identity, count: 1 }),
-    }
-}
-
-/// Positions and identities of the events of `[from, to)` that are for this sink.
-fn expected(context: &AuditContext, from: u64, to: u64) -> Result<Vec<(u64, Identity)>, String> {
-    let mut facts = FactsReader::new(Arc::clone(&context.facts), from);
-    let mut journal = Reader::new(Arc::clone(&context.segments), from).with_window(64 << 10);
-    let mut out = Vec::new();
-    let mut origin: Option<(u64, Option<Origin>)> = None;
-    while let Some(fact) = facts.next(to).map_err(|error| error.to_string())? {
-        if !fact.has(flag::KEPT) {
-            continue;
-        }
-        if !fact.has(flag::REDRIVEN) {
-            out.push((fact.lsn, (fact.lsn, fact.index)));
-            continue;
-        }
-        if origin.as_ref().is_none_or(|(lsn, _)| *lsn != fact.lsn) {
-            origin = Some((fact.lsn, origin_of(&mut journal, &fact, to)?));
-        }
-        if let Some((_, Some(origin))) = &origin
-            && origin.sink.as_ref().is_none_or(|sink| *sink == context.name)
-        {
-            out.push((fact.lsn, (origin.lsn, origin.index_of(fact.index))));
-        }
-    }
-    Ok(out)
-}
-
-fn origin_of(journal: &mut Reader, fact: &Fact, to: u64) -> Result<Option<Origin>, String> {
-    journal.seek(fact.lsn);
-    match journal.next(to).map_err(|error| error.to_string())? {
-        Read::Record { payload, .. } => Ok(Origin::find(payload)),
-        Read::Gap { .. } | Read::End => Ok(None),
-    }
 }
 
 /// The finished files of a node under `root`, by range.

@@ -7,9 +7,9 @@ use super::client::{Fail, Reader};
 use super::scan::{self, Part};
 use super::{Config, connect};
 use crate::facts::FactsReader;
-use crate::ledger::{Audit, IdentityRange};
+use crate::ledger::{Audit, Identity, IdentityRange};
 use crate::sink::AuditContext;
-use crate::sink::folder::audit::{Identity, expect, push};
+use crate::sink::expected::compare;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ fn try_audit(config: &Config, context: &AuditContext) -> Result<Audit, Fail> {
             gather(config, &reader, part, context, (from, to), &mut found, &mut late)?;
         }
         found.sort_unstable();
-        expect(context, from, to, &found, &mut audit).map_err(Fail::Stop)?;
+        compare(context, from, to, &found, &mut audit).map_err(Fail::Stop)?;
         from = to;
     }
     // What was delivered of the range under way, and what was replayed.
@@ -124,7 +124,7 @@ fn close(audit: &mut Audit, context: &AuditContext, late: Late, beyond: &[Identi
                         identities.remove(&identity);
                     }
                 }
-                None => push(&mut missing, identity),
+                None => IdentityRange::add(&mut missing, identity),
             }
         }
     }
@@ -147,7 +147,7 @@ fn close(audit: &mut Audit, context: &AuditContext, late: Late, beyond: &[Identi
     surplus.sort_unstable();
     audit.surplus.clear();
     for identity in surplus {
-        push(&mut audit.surplus, identity);
+        IdentityRange::add(&mut audit.surplus, identity);
     }
     if older > 0 {
         audit.notes.push(format!(

@@ -1,12 +1,14 @@
 //! Finding out where a node stands: topic of positions, group, topics of events.
 
-use super::client::{Fail, Reader, explain};
+use super::client::{Fail, Reader};
 use super::position::{Committed, Position};
+use super::scan::{self, Part};
 use super::{Config, topics};
 use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// First look at the end of the topic of positions goes so far back; each further one eight times as far.
@@ -141,7 +143,7 @@ fn last(
     while to > low {
         let from = to.saturating_sub(step).max(low);
         let mut found = None;
-        scan(config, reader, topic, (from, to), limit, &mut |record_key, value| {
+        positions(config, reader, topic, (from, to), limit, &mut |record_key, value| {
             if record_key == key.as_bytes() {
                 found = Some(Position::decode(value));
             } else {
@@ -159,7 +161,7 @@ fn last(
 }
 
 /// Shows key and value of the committed records of `[from, to)` of partition 0.
-fn scan(
+fn positions(
     config: &Config,
     reader: &Reader,
     topic: &str,
@@ -167,32 +169,11 @@ fn scan(
     limit: Duration,
     visit: &mut dyn FnMut(&[u8], &[u8]),
 ) -> Result<(), Fail> {
-    let mut list = TopicPartitionList::new();
-    let assigned = list
-        .add_partition_offset(topic, 0, Offset::Offset(from))
-        .and_then(|()| reader.consumer.assign(&list));
-    assigned.map_err(|error| reader.fail(config, "reading positions", &error))?;
-    let done = loop {
-        match reader.consumer.poll(limit) {
-            Some(Ok(message)) if message.offset() >= to => break Ok(()),
-            Some(Ok(message)) => {
-                visit(message.key().unwrap_or_default(), message.payload().unwrap_or_default());
-                if message.offset() + 1 >= to {
-                    break Ok(());
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => break Ok(()),
-            Some(Err(error)) => break Err(reader.fail(config, "reading positions", &error)),
-            None => {
-                let trouble = reader.watch.trouble();
-                let error = KafkaError::Canceled;
-                let text = explain(config, "reading positions", &error, trouble);
-                break Err(Fail::Lost(text));
-            }
-        }
-    };
-    let _ = reader.consumer.unassign();
-    done
+    let mut part = Part { topic: topic.to_owned(), partition: 0, next: from, end: to };
+    scan::records(config, reader, &mut part, limit, &mut |message| {
+        visit(message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+        ControlFlow::Continue(())
+    })
 }
 
 /// Checks what does not depend on the node: topics there, topic of positions right.

@@ -8,7 +8,7 @@ use super::session::{Sent, Session};
 use super::{Config, connect, topics};
 use crate::facts::flag;
 use crate::range::Shown;
-use crate::sink::folder::audit::Identity;
+use crate::ledger::Identity;
 use crate::sink::{DeliverError, Range, Receipt, Refused, Replay};
 use std::collections::HashSet;
 use std::io;

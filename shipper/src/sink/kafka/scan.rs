@@ -2,7 +2,7 @@
 
 use super::client::{Fail, Reader, explain};
 use super::{Config, topics};
-use crate::sink::folder::audit::Identity;
+use crate::ledger::Identity;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
@@ -39,15 +39,27 @@ pub(super) fn parts(
 ) -> Result<Vec<Part>, Fail> {
     let mut parts = Vec::new();
     for topic in topics::present(config, reader, suffix, limit)? {
-        for partition in reader.partitions(config, &topic, limit)?.unwrap_or_default() {
-            let (low, high) = reader
-                .consumer
-                .fetch_watermarks(&topic, partition, limit)
-                .map_err(|error| reader.fail(config, "asking for offsets", &error))?;
-            parts.push(Part { topic: topic.clone(), partition, next: low, end: high });
-        }
+        parts.extend(of_topic(config, reader, &topic, limit)?.unwrap_or_default());
     }
     Ok(parts)
+}
+
+/// The partitions of a topic; `None` if there is no such topic.
+fn of_topic(
+    config: &Config,
+    reader: &Reader,
+    topic: &str,
+    limit: Duration,
+) -> Result<Option<Vec<Part>>, Fail> {
+    let Some(partitions) = reader.partitions(config, topic, limit)? else { return Ok(None) };
+    let part = |partition| {
+        let (next, end) = reader
+            .consumer
+            .fetch_watermarks(topic, partition, limit)
+            .map_err(|error| reader.fail(config, "asking for offsets", &error))?;
+        Ok(Part { topic: topic.to_owned(), partition, next, end })
+    };
+    partitions.into_iter().map(part).collect::<Result<_, _>>().map(Some)
 }
 
 /// Moves each partition to the first record received at or after `from_ms`: a record's time is when its event was received.
@@ -84,26 +96,28 @@ pub(super) fn read(
     node: &str,
     visit: &mut dyn FnMut(Mark) -> ControlFlow<()>,
 ) -> Result<(), Fail> {
-    records(config, reader, part, &mut |message| {
+    let limit = Duration::from_millis(config.timeout_ms.into());
+    records(config, reader, part, limit, &mut |message| {
         mark(message, node).map_or(ControlFlow::Continue(()), &mut *visit)
     })
 }
 
 /// Shows records from `part.next` on, until `visit` breaks or the end.
-fn records(
+pub(super) fn records(
     config: &Config,
     reader: &Reader,
     part: &mut Part,
+    limit: Duration,
     visit: &mut dyn FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
 ) -> Result<(), Fail> {
     if part.next >= part.end {
         return Ok(());
     }
-    let limit = Duration::from_millis(config.timeout_ms.into());
+    let what = format!("reading topic {}", part.topic);
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&part.topic, part.partition, Offset::Offset(part.next))
         .and_then(|()| reader.consumer.assign(&list))
-        .map_err(|error| reader.fail(config, "reading a topic", &error))?;
+        .map_err(|error| reader.fail(config, &what, &error))?;
     let done = loop {
         match reader.consumer.poll(limit) {
             Some(Ok(message)) if message.offset() >= part.end => {
@@ -124,10 +138,10 @@ fn records(
                 part.next = part.end;
                 break Ok(());
             }
-            Some(Err(error)) => break Err(reader.fail(config, "reading a topic", &error)),
+            Some(Err(error)) => break Err(reader.fail(config, &what, &error)),
             None => {
                 let text =
-                    explain(config, "reading a topic", &KafkaError::Canceled, reader.watch.trouble());
+                    explain(config, &what, &KafkaError::Canceled, reader.watch.trouble());
                 break Err(Fail::Lost(text));
             }
         }
@@ -144,18 +158,12 @@ pub(super) fn values(
 ) -> Result<(), Fail> {
     let limit = Duration::from_millis(config.timeout_ms.into());
     let reader = Reader::open(config, "tusk-compare", true)?;
-    let found = reader.partitions(config, topic, limit)?;
-    let Some(partitions) = found else {
+    let Some(parts) = of_topic(config, &reader, topic, limit)? else {
         return Err(Fail::Stop(format!("kafka: there is no topic {topic}")));
     };
-    for partition in partitions {
-        let (low, high) = reader
-            .consumer
-            .fetch_watermarks(topic, partition, limit)
-            .map_err(|error| reader.fail(config, "asking for offsets", &error))?;
-        let mut part = Part { topic: topic.to_owned(), partition, next: low, end: high };
+    for mut part in parts {
         let mut failed = None;
-        records(config, &reader, &mut part, &mut |message| {
+        records(config, &reader, &mut part, limit, &mut |message| {
             match visit(message.payload().unwrap_or_default()) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {

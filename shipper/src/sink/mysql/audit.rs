@@ -4,15 +4,13 @@ use super::config::Config;
 use super::link::Link;
 use super::{row, schema};
 use crate::facts::{FactsReader, flag};
-use crate::ledger::{Audit, IdentityRange};
+use crate::ledger::{Audit, Identity, IdentityRange};
 use crate::range::Source as _;
 use crate::range::{RangeReader, Shown, Want};
 use crate::sink::{AuditContext, DeliverError};
 use mysql_async::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-type Identity = (u64, u32);
 
 /// Events compared at a time: a few megabytes, whatever the journal holds.
 const EVENTS: u32 = 50_000;
@@ -163,19 +161,9 @@ fn compare(expected: &Expected, found: &[Identity], audit: &mut Audit) {
     audit.expected += expected.keep.len() as u64;
     audit.found += there.intersection(&expected.keep).count() as u64;
     for identity in expected.keep.difference(&there) {
-        push(&mut audit.missing, *identity);
+        IdentityRange::add(&mut audit.missing, *identity);
     }
     for identity in there.difference(&expected.keep).filter(|one| !expected.either.contains(one)) {
-        push(&mut audit.surplus, *identity);
-    }
-}
-
-fn push(ranges: &mut Vec<IdentityRange>, identity: Identity) {
-    match ranges.last_mut() {
-        Some(last) if last.last.0 == identity.0 && last.last.1 + 1 == identity.1 => {
-            last.last = identity;
-            last.count += 1;
-        }
-        _ => ranges.push(IdentityRange { first: identity, last: identity, count: 1 }),
+        IdentityRange::add(&mut audit.surplus, *identity);
     }
 }
