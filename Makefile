@@ -19,7 +19,7 @@ DATA   ?= data
 ##@ First minute
 run: deps-run build ## Collector on http://127.0.0.1:8106, events shown as they come (LISTEN= PORT= LAN=1 TLS=1)
 	@# The embedded ClickHouse (178 MB) is fetched and built meanwhile; its first events are the first that came.
-	@mkdir -p $(DATA) && { $(MAKE) -s olap >$(DATA)/olap-build.log 2>&1 & }; \
+	@mkdir -p -m 750 $(DATA) && { $(MAKE) -s olap >$(DATA)/olap-build.log 2>&1 & }; \
 	exec target/$(PROFILE)/tusk up --nginx $(NGINX) --module $(MODULE_SO) --data $(DATA) --olap-wait $(DATA)/olap-build.log \
 	  $(if $(LISTEN),--listen $(LISTEN)) $(if $(PORT),--port $(PORT)) $(if $(filter 1,$(LAN)),--lan) $(if $(filter 1,$(TLS)),--tls)
 
