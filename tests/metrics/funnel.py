@@ -1,0 +1,68 @@
+"""Funnels: how far people get, each once, in a window from the first step."""
+
+from filters import matches
+
+DAY_MS = 86_400_000
+
+
+def fits(data, event, step):
+    """Whether an event is this step."""
+    return event.name == step["event"] and matches(data, event, step.get("filter"))
+
+
+def deepest(data, events, steps, first, last, window_ms):
+    """(depth, first step's event, times of the steps): the deepest try of a person; of equally deep ones the earliest.
+
+    A try begins with each first step of the period; the other steps follow in order of time (at one moment: of arrival), the last of them
+    no later than the window after the first.
+    """
+    best = (0, None, [])
+    for at, start in enumerate(events):
+        if not (first <= start.day <= last and fits(data, start, steps[0])):
+            continue
+        depth, times = 1, [start.time]
+        for event in events[at + 1 :]:
+            if event.time - start.time > window_ms or depth == len(steps):
+                break
+            if fits(data, event, steps[depth]):
+                depth += 1
+                times.append(event.time)
+        if depth > best[0]:
+            best = (depth, start, times)
+        if depth == len(steps):
+            break
+    return best
+
+
+def tries(data, params):
+    """(user, depth, first event, times) of everybody who took the first step."""
+    from sent import day_number
+
+    first, last = day_number(params["from"]), day_number(params["to"])
+    window_ms = params.get("window_ms", 7 * DAY_MS)
+    steps = params["steps"]
+    names = {step["event"] for step in steps}
+    for user, events in data.by_user.items():
+        mine = [event for event in events if event.name in names and event.day >= first and matches(data, event, params.get("filter"))]
+        depth, start, times = deepest(data, mine, steps, first, last, window_ms)
+        if depth:
+            yield user, depth, start, times
+
+
+def funnel(data, params):
+    """{group: {"reached": […], "still": n, "times": [[ms from the step before]…]}}; without groups the one group is ().
+
+    The group is what the first step's event has. Still convertible: stopped before the end, and the window is not over yet.
+    """
+    now, window_ms = params["now_ms"], params.get("window_ms", 7 * DAY_MS)
+    number = len(params["steps"])
+    groups = {}
+    for _, depth, start, times in tries(data, params):
+        key = tuple(data.label(start, field) for field in params.get("group_by", []))
+        group = groups.setdefault(key, {"reached": [0] * number, "still": 0, "times": [[] for _ in range(number)]})
+        for step in range(depth):
+            group["reached"][step] += 1
+            if step:
+                group["times"][step].append(times[step] - times[step - 1])
+        group["still"] += depth < number and start.time + window_ms > now
+    return groups
