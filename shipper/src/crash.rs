@@ -7,6 +7,7 @@ use crate::disk::{Disk, Open, create_dirs};
 use crate::engine::EngineConfig;
 use crate::facts::pass::{FactsPass, Watcher};
 use crate::facts::{Fact, FactsConfig, FactsLog};
+use crate::health::Health;
 use crate::journal::layout::Header;
 use crate::journal::{Journal, JournalConfig, JournalError, NewRecord};
 use crate::quarantine::Quarantine;
@@ -14,6 +15,7 @@ use crate::range::Want;
 use crate::sealed::Opener;
 use crate::sink::runner::{Parts, Runner};
 use crate::sink::{Common, Context, Sink, SinkConfig, file};
+use crate::zone::Zone;
 use event::record::{Builder, CodeRef, Entry, Kind, Span, Verdict, meta};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,6 +25,30 @@ const EPOCH: u32 = 0xfeed;
 const NODE: &str = "crash-0000feed";
 /// 2026-11-24 16:59:50 UTC: ten seconds before an hour ends, so that ranges span two partitions.
 pub(crate) const START_MS: i64 = 1_795_539_590_000;
+
+/// Counts for data health, as the engine's watcher does.
+struct Counting(Arc<Health>);
+
+impl Watcher for Counting {
+    fn wants(&self) -> bool {
+        false
+    }
+    fn count(&mut self, payload: &[u8], facts: &[Fact]) {
+        self.0.count(payload, facts);
+    }
+    fn gather(&mut self, _: &Header, _: &[u8], _: &[Fact]) {}
+    fn committed(&mut self, _: bool) {}
+    fn restore(&mut self) {
+        // A disk that cannot be read now is dead: its life ends before anything is saved.
+        let _ = self.0.restore();
+    }
+    fn replay(&mut self, payload: &[u8], facts: &[Fact]) {
+        self.0.count(payload, facts);
+    }
+    fn save(&mut self, lsn: u64) -> std::io::Result<()> {
+        self.0.save(lsn)
+    }
+}
 
 pub(crate) struct NoWatcher;
 
@@ -56,6 +82,7 @@ struct Oracle {
 struct Life {
     journal: Journal,
     pass: FactsPass,
+    health: Arc<Health>,
     quarantine: Runner,
     doors: Quarantine,
     file: Runner,
@@ -123,13 +150,15 @@ fn open(disk: &DoubleDisk) -> Result<Life, String> {
     let segments = Arc::clone(journal.segments());
     let opener = Opener::new(event::Config::default());
     let parts = (Arc::clone(&segments), log, opener);
+    let zone = Zone::named("UTC")?;
+    let health = Arc::new(Health::new(Arc::clone(&disk), &dir, EPOCH, zone));
     let pass = FactsPass::open(
         Arc::clone(&disk),
         &dir,
         EPOCH,
         &FactsConfig::default(),
         parts,
-        Box::new(NoWatcher),
+        Box::new(Counting(Arc::clone(&health))),
     )
     .map_err(say)?;
     let context = Context::of_test(Arc::clone(&disk), NODE)?;
@@ -154,7 +183,7 @@ fn open(disk: &DoubleDisk) -> Result<Life, String> {
     let quarantine = runner("quarantine", common, Want::Quarantine, sink)?;
     let sink = file_config.open(&context)?;
     let file = runner("file", file_config.common(), Want::Kept("file".to_owned()), sink)?;
-    Ok(Life { journal, pass, quarantine, doors, file, uncommitted: Vec::new() })
+    Ok(Life { journal, pass, health, quarantine, doors, file, uncommitted: Vec::new() })
 }
 
 impl Life {
@@ -355,6 +384,9 @@ fn check(seed: u64, disk: &DoubleDisk, life: &Life, oracle: &Oracle, keeps_ring:
     assert_eq!(totals.kept, there.len() as u64, "seed {seed}");
     assert_eq!(totals.rejected, quarantined.len() as u64, "seed {seed}");
     assert_eq!(totals.gaps, 0, "seed {seed}: a crash is no damage");
+    let counted = life.health.total();
+    let decided = (totals.kept, totals.rejected);
+    assert_eq!((counted.kept, counted.rejected), decided, "seed {seed}: data health");
     let [stored, _, _, open] = life.doors.edge();
     assert_eq!((stored, open), (totals.rejected, totals.rejected), "seed {seed}");
 }

@@ -16,6 +16,7 @@ pub mod disk;
 pub mod engine;
 pub mod facts;
 pub mod fill;
+pub mod health;
 pub mod import;
 pub mod journal;
 pub mod ledger;

@@ -34,6 +34,15 @@ impl Hour {
         format!("hour={:02}", self.hour)
     }
 
+    /// The day, counted from 1970-01-01; 0 for days before.
+    #[must_use]
+    pub fn days(&self) -> u32 {
+        let date = jiff::civil::Date::new(self.year, self.month, self.day).ok();
+        let second = date.and_then(|date| date.to_zoned(TimeZone::UTC).ok());
+        let days = second.map_or(0, |zoned| zoned.timestamp().as_second().div_euclid(86_400));
+        u32::try_from(days).unwrap_or(0)
+    }
+
     /// Reads the names of two folders back.
     #[must_use]
     pub fn parse(dt: &str, hour: &str) -> Option<Self> {

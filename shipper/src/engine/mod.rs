@@ -142,6 +142,11 @@ impl Engine {
         self.shared.taps.open(capacity)
     }
 
+    /// Data health: counts by event, platform and version, codes, types of properties.
+    pub fn health(&self) -> crate::health::Snapshot {
+        self.shared.health.snapshot()
+    }
+
     /// The quarantine's doors.
     pub fn quarantine(&self) -> Quarantine {
         self.quarantine.clone()

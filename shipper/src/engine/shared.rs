@@ -3,6 +3,7 @@
 use super::EngineConfig;
 use crate::disk::{self, Disk};
 use crate::facts::FactsFiles;
+use crate::health::Health;
 use crate::import::register::Register;
 use crate::journal::{Journal, Read, Reader, Segments};
 use crate::sink::runner;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(super) segments: Arc<Segments>,
     pub(super) facts: Arc<FactsFiles>,
     pub(super) taps: Arc<Taps>,
+    pub(super) health: Health,
     /// Every sink's window, quarantine included; set once at start.
     pub(super) sinks: OnceLock<Vec<Arc<runner::Shared>>>,
     pub(super) stop: Stop,
@@ -76,6 +78,7 @@ pub(super) struct Parts {
     pub(super) torn_tails: u64,
     pub(super) journal_bytes_max: u64,
     pub(super) imports: Register,
+    pub(super) health: Health,
 }
 
 impl Shared {
@@ -95,6 +98,7 @@ impl Shared {
             segments: parts.segments,
             facts: parts.facts,
             taps: Arc::default(),
+            health: parts.health,
             sinks: OnceLock::new(),
             stop: Stop::default(),
             drained: AtomicBool::new(false),

@@ -8,6 +8,7 @@ use crate::disk::{Disk, RealDisk, create_dirs};
 use crate::facts::FactsLog;
 use crate::facts::pass::FactsPass;
 use crate::fill::Fill;
+use crate::health::Health;
 use crate::import::Importer;
 use crate::import::register::Register;
 use crate::journal::{Journal, JournalError, Meta};
@@ -65,6 +66,7 @@ pub(super) fn start(config: EngineConfig) -> Result<Engine, StartError> {
         torn_tails: u64::from(opened.torn_bytes > 0),
         journal_bytes_max: bytes_max,
         imports,
+        health: Health::new(Arc::clone(&disk), &dir, meta.epoch, zone.clone()),
     });
     let shared = Arc::new(shared.map_err(|error| at(&dir, error))?);
     if opened.torn_bytes > 0 {

@@ -1,4 +1,4 @@
-//! Watching the facts pass: counts codes, feeds the taps.
+//! Watching the facts pass: counts for data health, feeds the taps.
 
 use super::shared::Shared;
 use crate::facts::decide::Origin;
@@ -28,7 +28,22 @@ impl Watcher for Watch {
         self.shared.taps.subscribers() > 0
     }
 
+    fn restore(&mut self) {
+        if let Err(problem) = self.shared.health.restore() {
+            self.shared.warn("health", &problem);
+        }
+    }
+
+    fn replay(&mut self, payload: &[u8], facts: &[Fact]) {
+        self.shared.health.count(payload, facts);
+    }
+
+    fn save(&mut self, lsn: u64) -> std::io::Result<()> {
+        self.shared.health.save(lsn)
+    }
+
     fn count(&mut self, payload: &[u8], facts: &[Fact]) {
+        self.shared.health.count(payload, facts);
         let troubled = flag::REJECTED | flag::PROBLEMS | flag::DUPLICATE;
         if !facts.iter().any(|fact| fact.has(troubled)) {
             return;

@@ -24,6 +24,17 @@ pub trait Watcher: Send {
     fn gather(&mut self, header: &Header, payload: &[u8], facts: &[Fact]);
     /// What was gathered is durable now: `true` = show it; `false` = forget it.
     fn committed(&mut self, durable: bool);
+    /// Takes back what it saved, and forgets everything since.
+    fn restore(&mut self) {}
+    /// A record that was decided before: what it saved may lack it. Called for every record since the last save, at least.
+    fn replay(&mut self, _payload: &[u8], _facts: &[Fact]) {}
+    /// Writes down what it counted, everything below `lsn`. Called before the pass's own snapshot, so what it saved is never older.
+    ///
+    /// # Errors
+    /// The disk's; there is no snapshot then.
+    fn save(&mut self, _lsn: u64) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The facts pass.
@@ -93,6 +104,7 @@ impl FactsPass {
 
     fn load(&mut self) -> Result<(), JournalError> {
         let end = self.log.end_lsn();
+        self.watcher.restore();
         self.decider = Decider::new(&self.config);
         let (window, sessions) = (&mut self.decider.window, &mut self.decider.sessions);
         let saved = snapshot::load(self.disk.as_ref(), &self.dir, self.epoch, window, sessions)?;
@@ -120,9 +132,11 @@ impl FactsPass {
                 let payload = payload_of(&mut sealed, &mut opened, &header, &self.reader, end)?;
                 if let Some((at, payload)) = payload {
                     self.decider.decide(&header, &payload, Some(at), &mut self.facts);
+                    self.watcher.replay(&payload, &self.facts);
                 }
             } else {
                 self.decider.decide(&header, payload, None, &mut self.facts);
+                self.watcher.replay(payload, &self.facts);
             }
         }
     }
@@ -216,6 +230,7 @@ impl FactsPass {
             return Ok(());
         }
         let lsn = self.log.end_lsn();
+        self.watcher.save(lsn)?;
         let (window, sessions) = (&self.decider.window, &self.decider.sessions);
         snapshot::save(self.disk.as_ref(), &self.dir, self.epoch, lsn, window, sessions)?;
         self.snapshot_lsn = lsn;
