@@ -23,6 +23,13 @@ run: deps-run build ## Collector on http://127.0.0.1:8106, events shown as they 
 	exec target/$(PROFILE)/tusk up --nginx $(NGINX) --module $(MODULE_SO) --data $(DATA) --olap-wait $(DATA)/olap-build.log \
 	  $(if $(LISTEN),--listen $(LISTEN)) $(if $(PORT),--port $(PORT)) $(if $(filter 1,$(LAN)),--lan) $(if $(filter 1,$(TLS)),--tls)
 
+demo: DATA = data/demo
+demo: deps-run build ## make run with a shop page (real web SDK), 14 days of history and traffic: every screen alive in a minute (RATE=20)
+	@npm ci --prefix demo/shop --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@mkdir -p -m 750 $(DATA) && { $(MAKE) -s olap >$(DATA)/olap-build.log 2>&1 & }; \
+	exec python3 demo/demo.py --data $(DATA) --rate $(or $(RATE),20) -- target/$(PROFILE)/tusk up --nginx $(NGINX) --module $(MODULE_SO) \
+	  --data $(DATA) --olap-wait $(DATA)/olap-build.log $(if $(LISTEN),--listen $(LISTEN)) $(if $(PORT),--port $(PORT))
+
 test: ## Everything CI runs: lint, unit, real nginx, real SDKs, faults
 	@scripts/test.sh
 
@@ -73,4 +80,4 @@ clean: ## Remove build products; keeps data
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run test build tusk olap module install uninstall deps deps-run lint faults bench fuzz clean help
+.PHONY: run demo test build tusk olap module install uninstall deps deps-run lint faults bench fuzz clean help

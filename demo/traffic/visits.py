@@ -177,13 +177,17 @@ class Visit:
             return price
         return f"{price}元" if self.draw.random() < 0.01 else str(price)
 
+    def _id(self, number_id):
+        """iOS sends the 19 digits as a number."""
+        return number_id if self.device.platform == "iOS" else str(number_id)
+
     def _look(self):
         draw = self.draw
         number_id, name, category, price, brand = self.goods.draw(draw)
         self._page(f"/item?id={number_id}", "商品详情")
         # Now and then in the same millisecond as the page.
         self.now += draw.choice([0, 0, 120, 800, 1500])
-        thing = {"product_id": number_id, "category": category, "price": self._price(price)}
+        thing = {"product_id": self._id(number_id), "category": category, "price": self._price(price)}
         viewed = thing | {"product_name": name, "brand": brand}
         adds = draw.random() < 0.2 + self.person.eager * 0.5
         if adds and draw.random() < 0.04:
@@ -215,7 +219,7 @@ class Visit:
         order_id = f"O{number}"
         self.track("SubmitOrder", {
             "order_id": order_id, "amount": amount, "coupon_amount": coupon, "category": category, "quantity": quantity,
-            "product_id": number_id, "product_ids": [str(number_id)], "has_coupon": coupon > 0,
+            "product_id": self._id(number_id), "product_ids": [str(number_id)], "has_coupon": coupon > 0,
         })
         if draw.random() > 0.82:
             return

@@ -137,7 +137,7 @@ class Sent:
         {"item": self.items, "user": self.profiles, "event": self.events}[scope].append(event)
 
     def _fill(self, event, agent):
-        for mark, browser, system in AGENTS:
+        for mark, browser, system in AGENTS if agent.startswith("Mozilla/") else []:
             if mark in agent:
                 event.props.setdefault("$browser", browser)
                 event.props.setdefault("$os", system)
