@@ -1,0 +1,132 @@
+"""Every report against the oracle: `python3 tests/metrics/check.py LOG CONSOLE_URL [report…]`.
+
+LOG is the file that was imported (`demo/traffic history`), CONSOLE_URL a console over the same events. Asks `POST /api/reports/<name>` and
+compares all rows with what the oracle counts from LOG. Prints one line a case and each difference; exit 1 if there is one.
+"""
+
+import importlib
+import json
+import math
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from data import Data
+
+REPORTS = ["overview", "trend", "measures", "pages", "funnel", "retention", "attribution", "paths", "spread", "people"]
+# Differences printed of one table; the rest is counted.
+SHOWN = 8
+
+
+class Table:
+    """Rows expected of a part: dictionaries, told apart by `key`; only the columns named are compared."""
+
+    def __init__(self, key, rows, ordered=False):
+        self.key, self.rows, self.ordered = key, rows, ordered
+
+
+class Console:
+    """The console's API."""
+
+    def __init__(self, url):
+        self.url = url.rstrip("/")
+        self.token = json.load(urllib.request.urlopen(self.url + "/api/session"))["token"]
+
+    def report(self, name, params):
+        """The answer's parts: {part: [row as a dictionary]}."""
+        body = json.dumps(params).encode()
+        request = urllib.request.Request(f"{self.url}/api/reports/{name}", body, {"Content-Type": "application/json", "x-tusk-token": self.token})
+        try:
+            answer = json.load(urllib.request.urlopen(request, timeout=60))
+        except urllib.error.HTTPError as problem:
+            raise AssertionError(f"{problem.code} {problem.read().decode(errors='replace')[:2000]}") from None
+        parts = {}
+        for part, table in answer["parts"].items():
+            names = [column["name"] for column in table["columns"]]
+            parts[part] = [dict(zip(names, row)) for row in table["rows"]]
+        return parts
+
+
+def same(expected, got):
+    """Equal; sums of fractions may differ in the last digits, by the order they were added in."""
+    if isinstance(expected, bool):
+        return got in (expected, int(expected))
+    if isinstance(expected, (int, float)):
+        try:
+            number = float(got)
+        except (TypeError, ValueError):
+            return False
+        if isinstance(expected, int):
+            return number == expected
+        return math.isclose(number, expected, rel_tol=1e-9, abs_tol=1e-9)
+    if isinstance(expected, (list, tuple)):
+        return isinstance(got, list) and len(got) == len(expected) and all(map(same, expected, got))
+    return got == expected
+
+
+def differences(table, rows):
+    """What is not as expected, as lines."""
+    columns = list(table.rows[0]) if table.rows else []
+    if rows and (missing := [name for name in columns if name not in rows[0]]):
+        return [f"no column {', '.join(missing)}; there are {', '.join(rows[0])}"]
+    if table.ordered:
+        keyed = lambda all_rows: dict(enumerate(all_rows))
+    else:
+        keyed = lambda all_rows: {tuple(str(row[name]) for name in table.key): row for row in all_rows}
+    expected, got = keyed(table.rows), keyed(rows)
+    found = []
+    if len(got) != len(rows):
+        found.append(f"{len(rows) - len(got)} rows twice by {table.key}")
+    for key in expected.keys() | got.keys():
+        if key not in got:
+            found.append(f"missing {expected[key]}")
+        elif key not in expected:
+            found.append(f"surplus {got[key]}")
+        else:
+            wrong = [f"{name}: oracle {expected[key][name]!r}, report {got[key][name]!r}" for name in columns if not same(expected[key][name], got[key][name])]
+            if wrong:
+                found.append(f"{key}: " + "; ".join(wrong))
+    return found
+
+
+def run(data, console, names):
+    """Number of cases and of those that differ."""
+    cases = wrong = 0
+    for module in names:
+        oracle = importlib.import_module(module)
+        for report, params, expected in oracle.cases(data):
+            cases += 1
+            asked = {name: value for name, value in params.items() if name != "now_ms"}
+            started = time.time()
+            try:
+                parts = console.report(report, asked)
+                elapsed_ms = (time.time() - started) * 1000
+                found = []
+                for part, table in expected(data, params).items():
+                    if part not in parts:
+                        found.append(f"no part {part}; there are {', '.join(parts)}")
+                        continue
+                    lines = differences(table, parts[part])
+                    found += [f"{part}: {line}" for line in lines[:SHOWN]]
+                    if len(lines) > SHOWN:
+                        found.append(f"{part}: and {len(lines) - SHOWN} more")
+            except AssertionError as problem:
+                elapsed_ms, found = 0, [str(problem)]
+            wrong += bool(found)
+            print(f"{'DIFFERS' if found else 'equal  '} {report} {elapsed_ms:5.0f} ms {json.dumps(asked, ensure_ascii=False)}")
+            for line in found:
+                print(f"    {line}")
+    return cases, wrong
+
+
+def main():
+    log, url, *names = sys.argv[1:]
+    data = Data(log)
+    cases, wrong = run(data, Console(url), names or REPORTS)
+    print(f"{cases} cases, {wrong} differ; {len(data.events)} events, {len(data.by_user)} people, {len(data.visits)} visits")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
