@@ -163,7 +163,14 @@ pub fn accept<'s>(
     }
     let opened = open(request, config, scratch);
     match opened {
-        Opened::Empty => nothing_held(request, Outcome::Empty, scratch),
+        Opened::Empty => {
+            let mut accepted = nothing_held(request, Outcome::Empty, scratch);
+            if config.debug && reply::is_browser(request) {
+                accepted.reply = Reply { status: 200, body: reply::Body::Html(reply::DEBUG_PAGE) };
+            }
+            accepted
+        }
+        Opened::Greeting => settle::greeting(request, scratch),
         Opened::Sealed => settle::sealed(request, config, scratch),
         Opened::Events { unopened } => settle::decided(request, config, unopened, scratch),
     }
@@ -188,6 +195,8 @@ pub(crate) fn nothing_held<'s>(
 enum Opened {
     /// There was nothing in it.
     Empty,
+    /// A device greets somebody who waits for it.
+    Greeting,
     /// Its envelopes are over the private-key budget.
     Sealed,
     /// The record has its entries. `unopened`: some of them stand for what could not be opened, so the request is needed.
@@ -249,7 +258,14 @@ fn open(request: &Request<'_>, config: &Config, scratch: &mut Scratch) -> Opened
     };
     match asked {
         Err(code) => fail(code, b"", record),
-        Ok(asked) if is_handshake(request, &asked) => return Opened::Empty,
+        Ok(asked) if is_handshake(request, &asked) => {
+            let id = asked.params.info_id.unwrap_or_default();
+            if request.watch.followed.binary_search(&check::watch_hash(id)).is_err() {
+                return Opened::Empty;
+            }
+            facts(request, &context, transport, record);
+            return Opened::Greeting;
+        }
         Ok(asked) => {
             let mut values = Values::of(&asked, text);
             if values.is_empty() {

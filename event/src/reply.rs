@@ -19,6 +19,8 @@ pub enum Body<'a> {
     Empty,
     /// `application/json`.
     Json(&'a [u8]),
+    /// `text/html`: what the debug address shows a person.
+    Html(&'static [u8]),
     /// `image/gif`: [`GIF`].
     Gif,
 }
@@ -34,6 +36,7 @@ impl<'a> Body<'a> {
         match self {
             Self::Empty => b"",
             Self::Json(text) => text,
+            Self::Html(page) => page,
             Self::Gif => GIF,
         }
     }
@@ -44,10 +47,14 @@ impl<'a> Body<'a> {
         match self {
             Self::Empty => None,
             Self::Json(_) => Some("application/json"),
+            Self::Html(_) => Some("text/html; charset=utf-8"),
             Self::Gif => Some("image/gif"),
         }
     }
 }
+
+/// What a person sees who opens the debug address in a browser: what to write into the SDK, and a check that the way is open.
+pub(crate) const DEBUG_PAGE: &[u8] = include_bytes!("debug.html");
 
 /// The answer where no verdict was asked for.
 pub(crate) fn plain(request: &Request<'_>, outcome: Outcome) -> Reply<'static> {
@@ -63,6 +70,13 @@ pub(crate) fn plain(request: &Request<'_>, outcome: Outcome) -> Reply<'static> {
 /// Whether the path ends in `/debug`, where the SDKs' debug mode sends to.
 pub(crate) fn is_debug(path: &[u8]) -> bool {
     path.ends_with(b"/debug")
+}
+
+/// Whether a person opened the debug address in a browser. SDKs bring data, and nothing else looks there.
+pub(crate) fn is_browser(request: &Request<'_>) -> bool {
+    request.method == Method::Get
+        && is_debug(request.path)
+        && request.headers.user_agent.is_some_and(|agent| agent.starts_with(b"Mozilla/"))
 }
 
 /// Whether the SDK asks for its remote configuration rather than bringing data.

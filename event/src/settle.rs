@@ -30,6 +30,16 @@ pub(crate) fn sealed<'s>(
     }
 }
 
+/// The QR code's greeting, kept for whoever shows that code: a record without events, the request as its RAW.
+pub(crate) fn greeting<'s>(request: &Request<'_>, scratch: &'s mut Scratch) -> Accepted<'s> {
+    const GREETING_BYTES_MAX: usize = 4 << 10; // an id and a short head
+    http::write(request, GREETING_BYTES_MAX, &mut scratch.raw);
+    let mut accepted = nothing_held(request, Outcome::Empty, scratch);
+    accepted.store = Some(Kind::Request);
+    accepted.raw = &scratch.raw;
+    accepted
+}
+
 /// A request that does not fit into a record: its beginning, rejected.
 fn too_large<'s>(request: &Request<'_>, config: &Config, scratch: &'s mut Scratch) -> Accepted<'s> {
     replaced(request, Code::L002, config.limits.raw_bytes_max, scratch);

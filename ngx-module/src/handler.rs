@@ -315,6 +315,7 @@ fn reply(r: *mut ngx_http_request_t, accepted: &Accepted<'_>) -> Answer {
             let gif: &'static [u8] = Body::Gif.bytes();
             ngx_str_t { len: gif.len(), data: gif.as_ptr().cast_mut() }
         }
+        Body::Html(page) => ngx_str_t { len: page.len(), data: page.as_ptr().cast_mut() },
         Body::Json(text) => {
             // SAFETY: the pool of a live request.
             let Some(copy) = (unsafe { respond::in_pool((*r).pool, text) }) else {

@@ -157,6 +157,7 @@ impl Case {
         let reply = &accepted.reply;
         let body = match reply.body {
             event::Body::Gif => "gif".to_owned(),
+            event::Body::Html(_) => "html".to_owned(),
             other => String::from_utf8(other.bytes().to_vec()).unwrap(),
         };
         writeln!(

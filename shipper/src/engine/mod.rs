@@ -4,18 +4,22 @@ mod config;
 mod drain;
 mod probe;
 mod problems;
+mod pulse;
 mod replay;
 mod report;
 mod shared;
 mod since;
 mod start;
+mod stored;
 mod threads;
 mod watch;
 
 pub use config::EngineConfig;
 pub(crate) use drain::{Append, OwnRecord};
 pub use probe::{Probed, probe};
+pub use pulse::{Greeting, SECONDS, Second};
 pub(crate) use shared::Shared;
+pub use stored::{Asked, Stored};
 pub(crate) use watch::tap_event;
 
 use crate::import::Importer;
@@ -26,6 +30,7 @@ use crate::sealed::Settings;
 use crate::status::Status;
 use crate::tap::TapEvent;
 use crossbeam_channel::Receiver;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -140,6 +145,11 @@ impl Engine {
     /// Opens a live tap holding at most `capacity` events; drop the receiver to close it.
     pub fn tap(&self, capacity: usize) -> Receiver<Arc<TapEvent>> {
         self.shared.taps.open(capacity)
+    }
+
+    /// The same, with the number of events this tap lost.
+    pub fn tap_counted(&self, capacity: usize) -> (Receiver<Arc<TapEvent>>, Arc<AtomicU64>) {
+        self.shared.taps.open_counted(capacity)
     }
 
     /// Data health: counts by event, platform and version, codes, types of properties.

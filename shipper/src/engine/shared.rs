@@ -1,6 +1,7 @@
 //! What the engine's threads share: counters, problems, the stop.
 
 use super::EngineConfig;
+use super::pulse::Pulse;
 use crate::disk::{self, Disk};
 use crate::facts::FactsFiles;
 use crate::health::Health;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(super) segments: Arc<Segments>,
     pub(super) facts: Arc<FactsFiles>,
     pub(super) taps: Arc<Taps>,
+    pub(super) pulse: Pulse,
     pub(super) health: Health,
     /// Every sink's window, quarantine included; set once at start.
     pub(super) sinks: OnceLock<Vec<Arc<runner::Shared>>>,
@@ -98,6 +100,7 @@ impl Shared {
             segments: parts.segments,
             facts: parts.facts,
             taps: Arc::default(),
+            pulse: Pulse::default(),
             health: parts.health,
             sinks: OnceLock::new(),
             stop: Stop::default(),

@@ -1,5 +1,6 @@
 //! Watching the facts pass: counts for data health, feeds the taps.
 
+use super::pulse::{self, Greeting, Second};
 use super::shared::Shared;
 use crate::facts::decide::Origin;
 use crate::facts::pass::Watcher;
@@ -11,15 +12,21 @@ use event::record::{CodeRef, Entry, Kind, Record, Verdict, meta};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The longest request shown whole; what is longer is told by its size.
+const RAW_BYTES_MAX: usize = 512 << 10;
+
 pub(super) struct Watch {
     shared: Arc<Shared>,
     events: Vec<TapEvent>,
     codes: BTreeMap<[u8; 4], u64>,
+    seconds: Vec<Second>,
+    greetings: Vec<Greeting>,
 }
 
 impl Watch {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, events: Vec::new(), codes: BTreeMap::new() }
+        let (events, seconds, greetings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { shared, events, codes: BTreeMap::new(), seconds, greetings }
     }
 }
 
@@ -44,6 +51,7 @@ impl Watcher for Watch {
 
     fn count(&mut self, payload: &[u8], facts: &[Fact]) {
         self.shared.health.count(payload, facts);
+        pulse::count(&mut self.seconds, facts);
         let troubled = flag::REJECTED | flag::PROBLEMS | flag::DUPLICATE;
         if !facts.iter().any(|fact| fact.has(troubled)) {
             return;
@@ -61,6 +69,11 @@ impl Watcher for Watch {
         let record = Record::parse(payload).unwrap_or_default();
         let redriven = header.kind == Kind::Redrive as u8;
         let origin = if redriven { Origin::find(payload) } else { None };
+        if record.is_empty() && header.kind == Kind::Request as u8 {
+            self.greetings.extend(Greeting::read(record.raw));
+        }
+        let raw: Option<Arc<[u8]>> = (!record.raw.is_empty() && record.raw.len() <= RAW_BYTES_MAX)
+            .then(|| record.raw.into());
         for fact in facts.iter().filter(|fact| !fact.has(flag::RECORD)) {
             let Some((entry, json)) = record.event(fact.index as usize) else { continue };
             let mut event = tap_event(&record, &entry, json, fact.index);
@@ -72,6 +85,7 @@ impl Watcher for Watch {
                 }
                 None => (fact.lsn, fact.index, fact.recv_ms),
             };
+            event.raw.clone_from(&raw);
             event.duplicate = fact.has(flag::DUPLICATE);
             if event.duplicate {
                 event.codes.push(TapCode { code: "D001".to_owned(), ..TapCode::default() });
@@ -89,10 +103,14 @@ impl Watcher for Watch {
                     *looks.codes.entry(code).or_default() += count;
                 }
             }
+            self.shared.pulse.add(&self.seconds);
+            self.shared.pulse.greet(self.greetings.drain(..));
             for event in self.events.drain(..) {
-                self.shared.taps.offer(&Arc::new(event));
+                self.shared.taps.offer(event);
             }
         }
+        self.seconds.clear();
+        self.greetings.clear();
         self.codes.clear();
         self.events.clear();
         self.events.shrink_to(1024);
@@ -124,6 +142,15 @@ pub(crate) fn tap_event(record: &Record<'_>, entry: &Entry, json: &[u8], index: 
             Verdict::Rejected => "rejected",
         },
         codes: own.chain(of_request).map(tap_code).collect(),
+        path: text(record.meta(meta::PATH)),
+        agent: text(record.meta(meta::USER_AGENT)),
+        transport: text(record.meta(meta::TRANSPORT)),
+        wire_bytes: record
+            .meta(meta::WIRE_BYTES)
+            .first_chunk()
+            .map_or(0, |b| u32::from_le_bytes(*b)),
+        of: u32::try_from(record.len()).unwrap_or(u32::MAX),
+        sent_ms: (entry.sent_ms != i64::MIN).then_some(entry.sent_ms),
         json: text(json),
         ..TapEvent::default()
     }

@@ -21,7 +21,7 @@ use std::path::Path;
 pub(crate) use crate::disk::Item;
 pub(crate) use disk::DiskTree;
 pub(crate) use folders::Folders;
-pub(crate) use names::{Names, project_folder};
+pub(crate) use names::{Names, project_folder, range_of};
 pub(crate) use write::{Part, Recipe, Writer};
 
 /// Partitions (project and hour) of one range at most.
