@@ -1,0 +1,15 @@
+export default {
+  login: 'Log in',
+  missing: 'No such page',
+  missingText: 'The address is wrong, or the page belongs to another version. Pick a page on the left.',
+  skip: 'Skip to content',
+  menu: 'Navigation',
+  project: 'Project',
+  language: '切换到中文',
+  theme: 'Dark or light',
+  logout: 'Log out',
+  offline: 'The console does not answer: tusk is not running, or the network is down.',
+  group: { debug: 'Connect and debug', report: 'Analytics', user: 'People', manage: 'Manage' },
+  state: { good: 'Running', warn: 'Has problems, see data health', bad: 'Not reachable' },
+  role: { view: 'View only', manage: 'May manage' },
+};

@@ -1,0 +1,15 @@
+export default {
+  login: '登录',
+  missing: '没有这个页面',
+  missingText: '地址不对，或这个页面在别的版本里。从左侧导航选一个页面。',
+  skip: '跳到正文',
+  menu: '导航',
+  project: '项目',
+  language: 'Switch to English',
+  theme: '切换深色 / 浅色',
+  logout: '退出登录',
+  offline: '连不上控制台：tusk 没有运行，或网络不通。',
+  group: { debug: '接入与调试', report: '分析', user: '用户', manage: '管理' },
+  state: { good: '运行正常', warn: '有问题，见数据健康', bad: '连不上' },
+  role: { view: '只读', manage: '可管理' },
+};
