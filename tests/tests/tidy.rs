@@ -16,8 +16,9 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("ngx-module", &["event", "shm-ring"]),
     ("analytics", &[]),
     ("olap", &[]),
-    ("shipper", &["event", "shm-ring", "analytics"]),
-    ("tests", &["event", "shm-ring", "shipper", "olap", "analytics"]),
+    ("console", &["event", "analytics"]),
+    ("shipper", &["event", "shm-ring", "analytics", "console"]),
+    ("tests", &["event", "shm-ring", "shipper", "olap", "analytics", "console"]),
 ];
 
 /// Folders that may hold `unsafe`.
