@@ -8,7 +8,7 @@ import { views } from './views';
 export const router = createRouter({
   history: createWebHistory('/'),
   routes: [
-    { path: '/', redirect: () => views[0].path },
+    { path: '/', redirect: '/overview' },
     {
       path: '/login',
       component: () => import('./views/login/index.vue'),

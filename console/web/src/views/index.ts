@@ -19,4 +19,31 @@ export interface View {
 
 export const views: View[] = [
   { path: '/start', group: 'debug', title: 'start.title', component: () => import('./start/index.vue') },
+  {
+    path: '/overview',
+    group: 'report',
+    title: 'overview.title',
+    component: () => import('./overview/index.vue'),
+  },
+  { path: '/trend', group: 'report', title: 'trend.title', component: () => import('./trend/index.vue') },
+  { path: '/events', group: 'report', title: 'events.title', component: () => import('./events/index.vue') },
+  { path: '/pages', group: 'report', title: 'tables.pages', component: () => import('./tables/pages.vue') },
+  {
+    path: '/sources',
+    group: 'report',
+    title: 'tables.sources',
+    component: () => import('./tables/sources.vue'),
+  },
+  {
+    path: '/regions',
+    group: 'report',
+    title: 'tables.regions',
+    component: () => import('./tables/regions.vue'),
+  },
+  {
+    path: '/devices',
+    group: 'report',
+    title: 'tables.devices',
+    component: () => import('./tables/devices.vue'),
+  },
 ];

@@ -1,1 +1,26 @@
-export default { title: 'Quick start' };
+export default {
+  title: 'Quick start',
+  lead: 'The SDKs stay as they are; only the address they report to changes.',
+  url: 'Receive URL',
+  base: 'Receiver',
+  token: 'Project token',
+  tokenHint: 'Leave empty if none is set',
+  loopback:
+    'Only this machine reaches this address. For phones start with `make run LAN=1`, or give the public address as receive in [console] of tusk.toml.',
+  check: 'Check connection',
+  debug: 'Open GET /debug',
+  qr: 'QR code of /debug of the receiver',
+  qrText: 'Scan it: if the page opens, the phone reaches the receiver',
+  came: 'Data arrived, {n} kinds of events',
+  latest: 'Latest:',
+  toOverview: 'To the overview →',
+  waiting:
+    'Waiting for the first event of project {project}… run the code below, this changes within seconds.',
+  unknown: 'What arrives cannot be read at the moment; trying again.',
+  code: 'Code',
+  client: 'Clients',
+  server: 'Servers',
+  install: 'Install',
+  setup: 'Set up and send one event',
+  same: 'Released apps need no update: enable the Tusk module in the nginx they already report to; the address stays.',
+};

@@ -35,6 +35,7 @@ export default {
   cancel: 'Cancel',
   delete: 'Delete',
   search: 'Search',
+  filter: 'Filter',
   total: 'Total',
   other: 'Other',
   unknown: '(unknown)',

@@ -1,1 +1,25 @@
-export default { title: '快速接入' };
+export default {
+  title: '快速接入',
+  lead: 'SDK 不用改，把数据接收地址换成下面这个就行。',
+  url: '数据接收地址',
+  base: '接收服务',
+  token: '项目 token',
+  tokenHint: '没有设置 token 可不填',
+  loopback:
+    '这个地址只有本机能访问。手机、小程序真机联调请用 make run LAN=1 启动，或在 tusk.toml 的 [console] receive 里写对外地址。',
+  check: '测试连通',
+  debug: '打开 GET /debug',
+  qr: '接收服务 /debug 的二维码',
+  qrText: '手机扫码能打开，说明手机连得上接收服务',
+  came: '已收到数据，共 {n} 种事件',
+  latest: '最近一条：',
+  toOverview: '去看概览 →',
+  waiting: '等待项目 {project} 的第一条事件…运行下面的代码，几秒内这里会变。',
+  unknown: '暂时读不到接收情况，稍后自动重试。',
+  code: '接入代码',
+  client: '客户端',
+  server: '服务端',
+  install: '安装',
+  setup: '初始化并发送一条事件',
+  same: '已发布的旧版本也不用发版：在原来的 nginx 里启用 Tusk 模块，地址保持不变。',
+};

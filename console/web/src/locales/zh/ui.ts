@@ -35,6 +35,7 @@ export default {
   cancel: '取消',
   delete: '删除',
   search: '查询',
+  filter: '筛选',
   total: '合计',
   other: '其他',
   unknown: '（未知）',

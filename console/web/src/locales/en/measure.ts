@@ -1,0 +1,51 @@
+export default {
+  pv: 'Page views',
+  uv: 'Visitors',
+  active: 'Active users',
+  visits: 'Visits',
+  new_users: 'New visitors',
+  old_users: 'Returning',
+  bounce_rate: 'Bounce rate',
+  single_event_rate: 'Single-event rate',
+  duration_per_visit_s: 'Time per visit',
+  duration_per_user_s: 'Time per visitor',
+  depth: 'Pages per visit',
+  entries: 'Entries',
+  exits: 'Exits',
+  bounces: 'Bounces',
+  stay_per_view_s: 'Time on page',
+  page: 'Page',
+  label: 'Name',
+  before: 'was {value}',
+  compared: 'compared',
+  platform: {
+    title: 'Platform',
+    all: 'All platforms',
+    web: 'Web',
+    android: 'Android',
+    ios: 'iOS',
+    wechat: 'WeChat mini program',
+  },
+  about: {
+    pv: '$pageview (web) + $AppViewScreen + $MPViewScreen. A reload counts once; a page inside an app, forwarded by the app, counts once.',
+    uv: 'Distinct users (identities merged) with at least one page view in the range. Visitors of several days are not the sum of the days.',
+    active: 'Distinct users with any client event in the range. By day this is DAU.',
+    visits:
+      "Sessions with at least one page view. The SDK's session id if there is one, else a device's events with no pause over 30 minutes. A visit over midnight belongs to the day it began.",
+    new_users:
+      'Users whose first client event ever lies in the range. Anonymous first and merged into an older user later counts as old.',
+    old_users: 'Users with a page view in the range whose first day is before it.',
+    bounce_rate: 'Visits with exactly one page view ÷ visits with at least one.',
+    single_event_rate:
+      'Sessions with exactly one event ÷ all sessions (as in Sensors session analysis). Not the bounce rate.',
+    duration_per_visit_s:
+      'Last event − first event of each visit, summed ÷ visits. Visits of one event are 0 and do count.',
+    duration_per_user_s: 'Sum of visit durations ÷ visitors.',
+    depth: 'Page views ÷ visits.',
+    entries: 'Visits that began on this page.',
+    exits: 'Visits that ended on this page.',
+    bounces: 'Visits that saw this page alone.',
+    stay_per_view_s:
+      'Average event_duration (seconds) of leave events; over 24 h is an error, left out and counted.',
+  },
+};

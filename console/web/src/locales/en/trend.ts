@@ -1,0 +1,1 @@
+export default { title: 'Trend', time: 'Time', measures: 'Measures' };
