@@ -5,7 +5,9 @@ report against its limit; exit 1 where one is over it.
 """
 
 import argparse
+import datetime
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -15,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -29,7 +30,6 @@ SHIFTED = {
     "login_id": "if(login_id = '', '', concat('copy{n}-', login_id))",
     "original_id": "if(original_id = '', '', concat('copy{n}-', original_id))",
     "anon_id": "concat('copy{n}-', anon_id)",
-    "session_id": "if(session_id = '', '', concat('copy{n}-', session_id))",
     "dup_key": "cityHash64(dup_key, {n})",
     "lsn": "lsn + {n} * 1000000000000",
 }
@@ -116,3 +116,81 @@ class Machine:
         self.process.terminate()
         self.process.wait()
         self.log.close()
+
+
+def cases(today):
+    """(report, parameters, limit in ms)."""
+    days = lambda number: {"project": "default", "from": day(today, number - 1), "to": day(today, 0)}
+    steps = [{"event": name} for name in ("ViewProduct", "AddToCart", "SubmitOrder", "PayOrder")]
+    return [
+        ("overview", days(7), DAILY_MS),
+        ("trend", days(7) | {"unit": "day"}, DAILY_MS),
+        ("events", days(7) | {"measures": [{"event": "ViewProduct", "measure": "count"}], "unit": "day", "group_by": [{"field": "$city", "kind": "preset"}]}, DAILY_MS),
+        ("funnel", days(7) | {"steps": steps}, DAILY_MS),
+        ("retention", days(14), DAILY_MS),
+    ]
+
+
+def day(today, before):
+    """A date so many days before today."""
+    return (today - datetime.timedelta(days=before)).isoformat()
+
+
+class Console:
+    """The reports, over HTTP as a page asks for them."""
+
+    def __init__(self, url):
+        self.url = url
+        with urllib.request.urlopen(url + "/api/session") as answer:
+            self.token = json.load(answer)["token"]
+
+    def ask(self, report, params):
+        """Milliseconds one report took."""
+        headers = {"Content-Type": "application/json", "x-tusk-token": self.token}
+        request = urllib.request.Request(f"{self.url}/api/reports/{report}", json.dumps(params).encode(), headers)
+        began = time.perf_counter()
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            answer.read()
+        return (time.perf_counter() - began) * 1000
+
+
+def measure(console, rounds):
+    """Prints a row a report; whether all are within their limits."""
+    within = True
+    print(f"{'report':<14}{'p50 ms':>8}{'p95 ms':>8}{'limit':>8}")
+    for report, params, limit_ms in cases(datetime.date.today()):
+        console.ask(report, params)
+        times = sorted(console.ask(report, params) for _ in range(rounds))
+        p95 = times[min(len(times) - 1, math.ceil(0.95 * len(times)) - 1)]
+        within &= p95 <= limit_ms
+        print(f"{report:<14}{statistics.median(times):>8.0f}{p95:>8.0f}{limit_ms:>8}{'' if p95 <= limit_ms else '  over'}", flush=True)
+    return within
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="reports", description=__doc__.split("\n")[0])
+    parser.add_argument("--events", type=int, default=10_000_000, help="events in all (10,000,000)")
+    parser.add_argument("--copies", type=int, default=10, help="of these one in so many comes the real way (10)")
+    parser.add_argument("--rounds", type=int, default=20, help="times each report is asked (20)")
+    parser.add_argument("--tusk", default=os.environ.get("TUSK", str(ROOT / "target/release/tusk")))
+    parser.add_argument("--library", default=str(ROOT / "build/libchdb/libchdb.so"))
+    options = parser.parse_args()
+    folder = tempfile.mkdtemp(prefix="tusk-reports-", dir=ROOT / "target")
+    machine = None
+    try:
+        log = os.path.join(folder, "shop.jsonl")
+        people = options.events // options.copies // EVENTS_A_PERSON
+        say(f"making {options.events // options.copies:,} events of {people:,} people")
+        subprocess.run([sys.executable, ROOT / "demo/traffic", "history", "--people", str(people), "--days", str(DAYS), "--seed", "7", "--out", log], check=True)
+        machine = Machine(options.tusk, options.library, folder)
+        machine.fill(log, options.events, options.copies)
+        within = measure(Console(f"http://127.0.0.1:{machine.port}"), options.rounds)
+    finally:
+        if machine:
+            machine.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0 if within else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

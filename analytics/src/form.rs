@@ -39,7 +39,8 @@ impl Form<'_> {
 
     /// The roll-ups a source defines.
     pub(crate) fn rollups(&self, source: &str) -> Vec<Rollup> {
-        let views = split(source).filter(|statement| statement.contains("MATERIALIZED VIEW"));
+        let views = split(source)
+            .filter(|sql| sql.contains("MATERIALIZED VIEW") && sql.contains("{where}"));
         let rollup = |view: String| {
             let (head, select) = view.split_once(" AS\n")?;
             let table = head.split_once(" TO {db}.")?.1.split('{').next()?.to_owned();

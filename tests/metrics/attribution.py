@@ -1,7 +1,10 @@
 """Attribution: which channel an order is put down to, by five models. The amounts of all channels add up to the orders' total."""
 
+import math
+
 from filters import matches
 from sent import day_number
+from table import Table
 
 DAY_MS = 86_400_000
 DIRECT = "直接访问"
@@ -55,3 +58,22 @@ def attribution(data, params, model):
             count, total = found.get(name, (0.0, 0.0))
             found[name] = (count + share, total + share * value)
     return found
+
+
+def cases(data):
+    """(report, parameters, what is expected)."""
+    for model in ("last_non_direct", "first", "last", "linear", "position"):
+        yield "attribution", data.last(16) | {"event": "PayOrder", "amount": "amount", "model": model}, expected
+    yield "attribution", data.last(7) | {"event": "SubmitOrder", "amount": "amount", "model": "linear", "window_days": 3}, expected
+    yield "attribution", data.last(7) | {"event": "AddToCart", "amount": "price", "model": "last"}, expected
+
+
+def expected(data, params):
+    """Parts of the answer."""
+    found = attribution(data, params, params["model"])
+    orders = [event for event in data.between(params) if event.name == params["event"]]
+    total = math.fsum(data.number(event, params["amount"]) or 0.0 for event in orders)
+    # No money comes or goes: to the cent, and one conversion an order.
+    assert abs(sum(amount for _, amount in found.values()) - total) < 0.005
+    assert abs(sum(count for count, _ in found.values()) - len(orders)) < 1e-6
+    return {"rows": Table(["channel"], [{"channel": name, "conversions": count, "amount": amount} for name, (count, amount) in found.items()])}

@@ -61,6 +61,13 @@ class Data(Sent):
                 event.session = visit
         return visits
 
+    def last(self, days, before=0):
+        """Parameters of so many days, the last of them so many before the last of the data."""
+        from sent import day_text
+
+        to = self.events[-1].day - before
+        return {"project": "default", "from": day_text(to - days + 1), "to": day_text(to)}
+
     def between(self, params, events=None):
         """Events of the days asked for, both ends included."""
         first, last = day_number(params["from"]), day_number(params["to"])

@@ -1,6 +1,8 @@
 """Funnels: how far people get, each once, in a window from the first step."""
 
 from filters import matches
+from measures import quantile
+from table import Table
 
 DAY_MS = 86_400_000
 
@@ -66,3 +68,30 @@ def funnel(data, params):
                 group["times"][step].append(times[step] - times[step - 1])
         group["still"] += depth < number and start.time + window_ms > now
     return groups
+
+
+SHOP = [{"event": name} for name in ("ViewProduct", "AddToCart", "SubmitOrder", "PayOrder")]
+
+
+def cases(data):
+    """(report, parameters, what is expected)."""
+    yield "funnel", data.last(7, before=8) | {"steps": SHOP}, expected
+    yield "funnel", data.last(16) | {"steps": SHOP}, expected
+    yield "funnel", data.last(10) | {"steps": SHOP, "window_ms": DAY_MS}, expected
+    yield "funnel", data.last(10) | {"steps": SHOP[:2], "window_ms": 1000}, expected
+    yield "funnel", data.last(16) | {"steps": [SHOP[0], SHOP[0], SHOP[1]], "window_ms": 3_600_000}, expected
+    yield "funnel", data.last(16) | {"steps": SHOP, "group_by": [{"field": "category", "kind": "str"}]}, expected
+    yield "funnel", data.last(16) | {"steps": SHOP, "group_by": [{"field": "$lib", "kind": "preset"}, {"field": "$city", "kind": "preset"}]}, expected
+    dear = {"field": "price", "kind": "num", "op": "ge", "values": [200]}
+    yield "funnel", data.last(16) | {"steps": [SHOP[0] | {"filter": dear}, SHOP[1], SHOP[3]]}, expected
+    yield "funnel", data.last(16) | {"steps": [{"event": "$MPLaunch"}, {"event": "$MPViewScreen"}, SHOP[0]], "filter": {"field": "$os", "kind": "preset", "op": "is", "values": ["iOS"]}}, expected
+
+
+def expected(data, params):
+    """Parts of the answer."""
+    keys = [f"g{at + 1}" for at in range(len(params.get("group_by", [])))]
+    rows = []
+    for group, found in funnel(data, params).items():
+        medians = [quantile(sorted(each), 0.5) / 1000 if each else None for each in found["times"][1:]]
+        rows.append(dict(zip(keys, group)) | {"users": found["reached"][0], "reached": found["reached"], "still": found["still"], "seconds": medians})
+    return {"rows": Table(keys, rows)}

@@ -90,7 +90,7 @@ class Overview(unittest.TestCase):
     def test_who_was_here_before_is_old(self):
         records = [page(-3 * DAY_MS, "d1"), event("$SignUp", -3 * DAY_MS + 1, login="u", kind="track_signup"), page(0, "d1"), page(0, "d2")]
         found = self.numbers(*records)
-        self.assertEqual((found["new"], found["old"], found["uv"]), (1, 1, 2))
+        self.assertEqual((found["new_users"], found["old_users"], found["uv"]), (1, 1, 2))
 
     def test_sent_twice_counts_once(self):
         record = page(0) | {"_track_id": 7}

@@ -1,6 +1,7 @@
 """PV, UV, DAU, visits, bounces, durations, depth, new and old visitors of a period."""
 
 from filters import select
+from table import Table
 from sent import day_number
 
 
@@ -24,7 +25,7 @@ def measures(data, params):
     return {
         "pv": len(pages),
         "uv": len(visitors),
-        "dau": len({event.user for event in client}),
+        "active": len({event.user for event in client}),
         "visits": len(visits),
         "sessions": len(all_visits),
         "bounces": sum(visit.pages == 1 for visit in visits),
@@ -35,11 +36,31 @@ def measures(data, params):
         "duration_per_visit_s": ratio(duration_ms / 1000, len(visits)),
         "duration_per_user_s": ratio(duration_ms / 1000, len(visitors)),
         "depth": ratio(len(pages), len(visits)),
-        "new": new,
-        "old": old,
+        "new_users": new,
+        "old_users": old,
     }
 
 
 def _counts(data, params, visit):
     """A filter picks the visits that have an event that fits."""
     return not params.get("filter") or bool(select(data, params, visit.events))
+
+
+FILTER = {"and": [{"field": "$city", "kind": "preset", "op": "in", "values": ["北京", "上海", "深圳"]}, {"field": "$lib", "kind": "preset", "op": "is_not", "values": ["js"]}]}
+
+
+def cases(data):
+    """(report, parameters, what is expected)."""
+    for days in (1, 7, 16):
+        yield "overview", data.last(days), expected
+    yield "overview", data.last(3, before=5), expected
+    yield "overview", data.last(7) | {"compare": data.last(7, before=7)}, expected
+    yield "overview", data.last(7) | {"filter": FILTER}, expected
+
+
+def expected(data, params):
+    """Parts of the answer."""
+    parts = {"total": Table([], [measures(data, params)])}
+    if "compare" in params:
+        parts["compare"] = Table([], [measures(data, params | params["compare"])])
+    return parts

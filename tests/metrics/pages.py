@@ -3,6 +3,7 @@
 from filters import select
 
 from data import DURATION_MAX_S
+from table import Table
 from sent import day_number
 
 LEAVE_EVENTS = {"$WebPageLeave", "$AppPageLeave", "$MPPageLeave"}
@@ -68,3 +69,37 @@ def visits_by(data, params, label):
         row["bounces"] += visit.pages == 1
         row["duration_ms"] += visit.end - visit.start
     return found
+
+
+def cases(data):
+    """(report, parameters, what is expected)."""
+    yield "pages", data.last(7), expected_pages
+    yield "pages", data.last(2, before=4), expected_pages
+    for report, dimension in (
+        ("sources", "$latest_traffic_source_type"), ("sources", "$utm_source"), ("sources", "$utm_campaign"), ("sources", "$referrer_host"),
+        ("regions", "$province"), ("regions", "$city"), ("devices", "$lib"), ("devices", "$browser"), ("devices", "$os"), ("devices", "$model"),
+        ("devices", "$app_version"),
+    ):
+        yield report, data.last(7) | {"dimension": dimension}, expected_visits
+
+
+def expected_pages(data, params):
+    """Parts of the answer."""
+    rows = [
+        {"page": page, "pv": row["pv"], "uv": len(row["users"]), "entries": row["entries"], "exits": row["exits"], "bounces": row["bounces"],
+         "stays": row["stays"], "stay_s": row["stay_s"], "odd": row["odd"]}
+        for page, row in pages(data, params).items()
+    ]
+    return {"rows": Table(["page"], rows)}
+
+
+def expected_visits(data, params):
+    """Parts of the answer."""
+    field = {"field": params["dimension"], "kind": "preset"}
+    found = visits_by(data, params, lambda entry: data.label(entry, field))
+    rows = [
+        {"label": label, "visits": row["visits"], "pv": row["pv"], "uv": len(row["users"]), "bounces": row["bounces"], "duration_ms": row["duration_ms"],
+         "bounce_rate": row["bounces"] / row["visits"], "duration_per_visit_s": row["duration_ms"] / 1000 / row["visits"]}
+        for label, row in found.items()
+    ]
+    return {"rows": Table(["label"], rows)}

@@ -2,13 +2,14 @@
 
 from filters import select
 from sent import day_number
+from table import Table
 
 
 def edges(data, params):
-    """{(step, from, to): times} of the first steps of each visit of the period; the end of a visit is no step."""
+    """{(step, from, to): {"times", "users"}} of the first steps of each visit of the period; the end of a visit is no step."""
     first, last = day_number(params["from"]), day_number(params["to"])
     names, most = set(params["events"]) if params.get("events") else None, params.get("steps", 5)
-    start = params.get("start")
+    start = params.get("start_event")
     found = {}
     for visit in data.visits:
         if not first <= visit.day <= last:
@@ -18,5 +19,24 @@ def edges(data, params):
             way = way[way.index(start) :] if start in way else []
         for step, (one, other) in enumerate(zip(way[: most - 1], way[1:most])):
             key = (step + 1, one, other)
-            found[key] = found.get(key, 0) + 1
+            row = found.setdefault(key, {"times": 0, "users": set()})
+            row["times"] += 1
+            row["users"].add(visit.user)
     return found
+
+
+def cases(data):
+    """(report, parameters, what is expected)."""
+    names = ["$pageview", "$MPViewScreen", "$AppViewScreen", "SearchProduct", "ViewProduct", "AddToCart", "SubmitOrder"]
+    yield "paths", data.last(7) | {"steps": 4, "limit": 5000}, expected
+    yield "paths", data.last(7) | {"events": names, "steps": 6, "limit": 5000}, expected
+    yield "paths", data.last(7) | {"events": names, "start_event": "SearchProduct", "limit": 5000}, expected
+
+
+def expected(data, params):
+    """Parts of the answer."""
+    rows = [
+        {"step": step, "source": one, "target": other, "times": row["times"], "users": len(row["users"])}
+        for (step, one, other), row in edges(data, params).items()
+    ]
+    return {"rows": Table(["step", "source", "target"], rows)}

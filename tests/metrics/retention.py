@@ -1,6 +1,7 @@
 """Retention: of those who did one thing in a day, week or month, how many did another thing n of these later."""
 
 from filters import matches
+from table import Table
 from sent import DAY_MS, ZONE_OFFSET_MS, day_number, day_text
 
 
@@ -65,3 +66,22 @@ def cells(data, params, span):
             if start + later < today or later == 0:
                 found[unit_start(unit, start), later] = (len(people), len(people & back.get(start + later, set())))
     return found
+
+
+def cases(data):
+    """(report, parameters, what is expected)."""
+    yield "retention", data.last(14) | {"span": 13}, expected
+    yield "retention", data.last(16) | {"unit": "week", "span": 3}, expected
+    yield "retention", data.last(16) | {"unit": "month", "span": 2}, expected
+    yield "retention", data.last(10) | {"start": {"event": "ViewProduct"}, "return": {"event": "PayOrder"}, "span": 7}, expected
+    cheap = {"field": "price", "kind": "num", "op": "lt", "values": [100]}
+    yield "retention", data.last(10) | {"start": {"event": "AddToCart", "filter": cheap}, "span": 5}, expected
+
+
+def expected(data, params):
+    """Parts of the answer."""
+    rows = [
+        {"start": start, "later": later, "people": people, "back": back, "rate": back / people}
+        for (start, later), (people, back) in cells(data, params, params["span"]).items()
+    ]
+    return {"rows": Table(["start", "later"], rows)}

@@ -2,6 +2,7 @@
 
 from filters import matches, select
 from measures import measure, quantile
+from table import Table
 
 
 def per_user(data, params):
@@ -48,3 +49,26 @@ def summary(values):
     return {"count": len(values), "avg": sum(values) / len(values), "min": values[0], "max": values[-1]} | {
         f"p{level}": quantile(values, level / 100) for level in (25, 50, 75, 90)
     }
+
+
+def cases(data):
+    """(report, parameters, what is expected)."""
+    for measure in ("count", "days"):
+        yield "distribution", data.last(16) | {"event": "ViewProduct", "measure": measure, "bounds": [1, 2, 3, 5, 10, 20]}, expected_people
+    for measure in ("sum", "avg", "max"):
+        yield "distribution", data.last(16) | {"event": "PayOrder", "measure": measure, "property": "amount", "bounds": [10, 100, 500, 1000, 5000]}, expected_people
+    yield "interval", data.last(16) | {"first": {"event": "AddToCart"}, "second": {"event": "PayOrder"}}, expected_times
+    yield "interval", data.last(16) | {"first": {"event": "PayOrder"}, "second": {"event": "PayOrder"}}, expected_times
+
+
+def expected_people(data, params):
+    """Parts of the answer."""
+    found = buckets(per_user(data, params), params["bounds"])
+    return {"rows": Table(["bucket"], [{"bucket": index, "users": people} for index, people in found.items()])}
+
+
+def expected_times(data, params):
+    """Parts of the answer."""
+    found = summary(intervals(data, params))
+    row = {"pairs": found["count"], "avg_s": found["avg"] / 1000, "min_s": found["min"] / 1000, "max_s": found["max"] / 1000}
+    return {"rows": Table([], [row | {"quartiles_s": [found[name] / 1000 for name in ("p25", "p50", "p75", "p90")]}])}

@@ -4,6 +4,7 @@ import datetime
 
 import overview
 from sent import ZONE_OFFSET_MS, day_number, day_text
+from table import Table
 
 HOUR_MS = 3_600_000
 
@@ -37,16 +38,44 @@ def rows(data, params):
 def _hours(data, params):
     from filters import select
 
+    first, last = day_number(params["from"]), day_number(params["to"])
     found = {}
+    for day in range(first, last + 1):
+        for hour in range(24):
+            start = bucket("hour", day * 86_400_000 - ZONE_OFFSET_MS + hour * HOUR_MS)
+            found[start] = {"pv": 0, "people": set(), "visitors": set(), "day": day, "visits": 0, "bounces": 0, "duration_ms": 0}
     for event in select(data, params, data.between(params, data.client)):
-        row = found.setdefault(bucket("hour", event.time), {"pv": 0, "users": set(), "active": set()})
-        row["active"].add(event.user)
+        row = found[bucket("hour", event.time)]
+        row["people"].add(event.user)
         if event.is_page:
             row["pv"] += 1
-            row["users"].add(event.user)
-    first, last = day_number(params["from"]), day_number(params["to"])
+            row["visitors"].add(event.user)
     for visit in data.visits:
-        if visit.pages and first <= visit.day <= last:
-            row = found.setdefault(bucket("hour", visit.start), {"pv": 0, "users": set(), "active": set()})
-            row["visits"] = row.get("visits", 0) + 1
-    return {start: {"pv": row["pv"], "uv": len(row["users"]), "dau": len(row["active"]), "visits": row.get("visits", 0)} for start, row in sorted(found.items())}
+        if visit.pages and first <= visit.day <= last and (not params.get("filter") or select(data, params, visit.events)):
+            row = found[bucket("hour", visit.start)]
+            row["visits"] += 1
+            row["bounces"] += visit.pages == 1
+            row["duration_ms"] += visit.end - visit.start
+    return {
+        start: {
+            "pv": row["pv"], "uv": len(row["visitors"]), "active": len(row["people"]), "visits": row["visits"], "bounces": row["bounces"],
+            "duration_ms": row["duration_ms"],
+            # New that hour: here for the first time on that day.
+            "new_users": sum(data.first_day[user] >= row["day"] for user in row["people"]),
+            "old_users": sum(data.first_day[user] < row["day"] for user in row["visitors"]),
+        }
+        for start, row in found.items()
+    }
+
+
+def cases(data):
+    """(report, parameters, what is expected)."""
+    for unit in ("day", "week", "month"):
+        yield "trend", data.last(16) | {"unit": unit}, expected
+    yield "trend", data.last(2, before=1) | {"unit": "hour"}, expected
+    yield "trend", data.last(7) | {"filter": overview.FILTER}, expected
+
+
+def expected(data, params):
+    """Parts of the answer."""
+    return {"rows": Table(["bucket"], [{"bucket": start} | row for start, row in rows(data, params).items()])}

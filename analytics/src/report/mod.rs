@@ -1,0 +1,248 @@
+//! Reports: from parameters to statements. A report is a name, words for people, and a function that builds its parts; the SQL stands in
+//! `reports/*.sql`, with marks `@mark@` where the parameters decide on structure. Values never become SQL: they are parameters.
+
+mod behaviour;
+mod events;
+mod funnel;
+mod params;
+mod retention;
+mod traffic;
+
+pub use params::{Context, Params, Problem, Values};
+
+use crate::filter;
+use serde_json::Value;
+
+/// The same in Chinese and English.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Chinese.
+    pub zh: &'static str,
+    /// English.
+    pub en: &'static str,
+}
+
+/// One statement of a report, and what its place in the answer is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its name in the answer.
+    pub name: String,
+    /// The statement.
+    pub sql: String,
+    /// Its parameters: name and value.
+    pub params: Vec<(String, String)>,
+}
+
+/// A report.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// Its name in URLs.
+    pub name: &'static str,
+    /// What it is called.
+    pub title: Text,
+    /// What its numbers mean.
+    pub definition: Text,
+    /// Builds its parts.
+    pub build: fn(&Params, &Context<'_>) -> Result<Vec<Part>, Problem>,
+}
+
+macro_rules! reports {
+    ($($name:literal $zh:literal $en:literal $build:path, $means_zh:literal, $means_en:literal;)+) => {
+        /// All of them.
+        pub const REPORTS: &[Report] = &[$(Report {
+            name: $name,
+            title: Text { zh: $zh, en: $en },
+            definition: Text { zh: $means_zh, en: $means_en },
+            build: $build,
+        }),+];
+    };
+}
+
+reports! {
+    "overview" "概览" "Overview" traffic::overview,
+        "统计期内的浏览量、访客、访问、跳出、时长、深度与新老访客；服务端事件不计，去重后计数。",
+        "Views, visitors, visits, bounces, durations, depth, new and old visitors of the period; server events do not count, repeats count once.";
+    "trend" "趋势" "Trend" traffic::trend,
+        "同概览，按小时、日、周（周一起）或月；跨期访客不是各期之和。",
+        "As the overview, by hour, day, week (from Monday) or month; visitors of the whole are not the sum of its parts.";
+    "pages" "页面" "Pages" traffic::pages,
+        "按页面：浏览量、访客、进入、退出、跳出与停留；停留用 event_duration，超过 24 小时的剔除并计数。",
+        "By page: views, visitors, entries, exits, bounces and time on it, from event_duration; over 24 h is left out and counted.";
+    "sources" "来源" "Sources" traffic::sources,
+        "按访问入口（第一个页面）的来源、UTM 或来源域名。",
+        "Visits by where their first page came from: traffic source, UTM or referring host.";
+    "regions" "地域" "Regions" traffic::regions,
+        "按访问入口的国家、省或城市。",
+        "Visits by the country, province or city of their first page.";
+    "devices" "设备" "Devices" traffic::devices,
+        "按访问入口的平台、系统、浏览器、机型或版本。",
+        "Visits by the platform, system, browser, model or version of their first page.";
+    "events" "事件分析" "Event analysis" events::events,
+        "事件的次数、人数，数值属性的总和、均值、分位数；服务端事件按该用户最近一次客户端事件分组。",
+        "Counts and people of events, sums, averages and percentiles of their numbers; server events are grouped by the person's last client event.";
+    "funnel" "漏斗" "Funnel" funnel::funnel,
+        "第 1 步在统计期内，其后各步按先后在窗口期内完成；每人取最深一次；窗口未走完的人仍可转化；分组取第 1 步的属性。",
+        "The first step lies in the period, the others follow in order within the window; each person's deepest try; who has time left may still convert; groups are the first step's.";
+    "retention" "留存" "Retention" retention::retention,
+        "起始期做过起始事件的用户中，第 N 期做过回访事件者的占比；未过完的格子不显示。",
+        "Of those who began in a day, week or month, who came back n later; cells that are not over are not shown.";
+    "attribution" "归因" "Attribution" behaviour::attribution,
+        "目标事件此前 N 天内的渠道触点，每次访问一个；每次转化权重和为 1；没有触点归直接访问。",
+        "Channels of the visits in the days before a conversion; weights of one add up to 1; without any it is direct.";
+    "paths" "路径" "Paths" behaviour::paths,
+        "访问内事件的先后：每一步到下一步的次数与人数。",
+        "What follows what within a visit: times and people of each step.";
+    "distribution" "分布" "Distribution" behaviour::distribution,
+        "统计期内每人的次数、天数或数值落在哪个区间的人数。",
+        "People by how often, on how many days or how much they did something.";
+    "interval" "间隔" "Interval" behaviour::interval,
+        "同一用户从第一个事件到其后第二个事件的时间。",
+        "Time from one event to the next other event of the same person.";
+}
+
+/// The report of a name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Report> {
+    REPORTS.iter().find(|report| report.name == name)
+}
+
+/// SQL of "an SDK of a client sent it": servers are no traffic.
+const CLIENT: &str = "lower(lib) NOT IN ('java', 'python', 'golang', 'node', 'php', 'dotnet', 'ruby') AND lib_method != 'tools'";
+/// The session an SDK named itself; 0 = none. One that Tusk gave on arrival (`<epoch>-…`) knew nothing of what came later.
+const SESSION: &str = "if(session_id = '' OR startsWith(session_id, concat(splitByChar('-', node)[-1], '-')), 0, sipHash64(session_id))";
+/// A pause that ends a visit.
+const GAP_MIN: i64 = 30;
+/// Rows of a table.
+const ROWS: i64 = 1000;
+/// The most anybody can ask for.
+const ROWS_MAX: i64 = 100_000;
+/// The most steps, measures or groups of a kind that one report takes.
+const STEPS_MAX: usize = 20;
+
+/// A statement being built: its values, and what all reports share.
+#[derive(Clone, Debug)]
+struct Ask<'a> {
+    params: &'a Params,
+    values: Values,
+}
+
+impl<'a> Ask<'a> {
+    fn new(params: &'a Params, context: &Context<'_>) -> Result<Self, Problem> {
+        let (from, to) = (params.date("from")?, params.date("to")?);
+        if to < from {
+            return Err(Problem::parameter("to", "早于 from", "it is before from"));
+        }
+        let gap_ms = params.number("session_gap_min", GAP_MIN, 1, 1440)? * 60_000;
+        let limit = params.number("limit", ROWS, 1, ROWS_MAX)?;
+        let values = [
+            ("project", params::escaped(params.project())),
+            ("from", from.to_owned()),
+            ("to", to.to_owned()),
+            ("zone", context.timezone.to_owned()),
+            ("now_ms", context.now_ms.to_string()),
+            ("gap_ms", gap_ms.to_string()),
+            ("limit", limit.to_string()),
+        ];
+        let values = values.map(|(name, value)| (name.to_owned(), value));
+        Ok(Self { params, values: Values(values.to_vec()) })
+    }
+
+    /// Sets a named value.
+    fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.values.0.retain(|(known, _)| known != name);
+        self.values.0.push((name.to_owned(), value.into()));
+    }
+
+    /// The report's filter, and the segment it is limited to.
+    fn filter(&mut self) -> Result<String, Problem> {
+        filter::sql(self.params.0.get("filter"), &mut self.values)
+    }
+
+    fn has_filter(&self) -> bool {
+        self.params
+            .0
+            .get("filter")
+            .is_some_and(|filter| !filter.is_null() && filter != &serde_json::json!({}))
+    }
+
+    /// An event and its own filter, as a condition: `{"event": …, "filter": …}`.
+    fn step(&mut self, step: &Value) -> Result<String, Problem> {
+        let name = step.get("event").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let name =
+            name.ok_or_else(|| Problem::parameter("event", "缺少事件名", "a step has no event"))?;
+        let name = self.values.text(name);
+        let filter = filter::sql(step.get("filter"), &mut self.values)?;
+        Ok(format!("(event = {name} AND {filter})"))
+    }
+
+    /// A part of the values its statement names.
+    fn part(&self, name: &str, sql: String) -> Part {
+        let params = self
+            .values
+            .0
+            .iter()
+            .filter(|(name, _)| sql.contains(&format!("{{{name}:")))
+            .cloned()
+            .collect();
+        Part { name: name.to_owned(), sql, params }
+    }
+}
+
+/// A template with its marks filled in; comments are left out.
+fn fill(template: &str, marks: &[(&str, &str)]) -> String {
+    let lines: Vec<&str> = template.lines().filter(|line| !line.starts_with("--")).collect();
+    let mut text = lines.join("\n");
+    for (mark, value) in marks.iter().chain(&[("client", CLIENT), ("session", SESSION)]) {
+        text = text.replace(&format!("@{mark}@"), value);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const CONTEXT: Context<'_> = Context { timezone: "Asia/Shanghai", now_ms: 1_795_600_000_000 };
+
+    fn asked() -> Value {
+        json!({
+            "project": "shop'", "from": "2026-05-01", "to": "2026-05-07", "event": "Pay'", "amount": "am'ount",
+            "steps": [{"event": "A'"}, {"event": "B"}], "measures": [{"event": "A'", "measure": "count"}],
+            "first": {"event": "A'"}, "second": {"event": "B"},
+            "filter": {"field": "fie'ld", "kind": "str", "op": "is", "values": ["val'ue"]},
+        })
+    }
+
+    #[test]
+    fn every_report_is_built_and_holds_nothing_from_outside() {
+        for report in REPORTS {
+            let params = if report.name == "paths" {
+                let mut asked = asked();
+                asked["steps"] = json!(5);
+                Params(asked)
+            } else {
+                Params(asked())
+            };
+            let parts = (report.build)(&params, &CONTEXT);
+            let parts = parts.unwrap_or_else(|problem| panic!("{}: {problem:?}", report.name));
+            assert!(!parts.is_empty());
+            for part in parts {
+                assert!(!part.sql.contains('@'), "{}: {}", report.name, part.sql);
+                for bad in ["shop'", "Pay'", "am'ount", "A'", "fie'ld", "val'ue"] {
+                    assert!(!part.sql.contains(bad), "{}: {bad} in {}", report.name, part.sql);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_dates_there_is_no_report() {
+        for report in REPORTS {
+            let problem =
+                (report.build)(&Params(json!({"to": "2026-05-01"})), &CONTEXT).unwrap_err();
+            assert_eq!(problem.code, "report.bad_parameter", "{}", report.name);
+        }
+        assert!(find("overview").is_some() && find("../x").is_none());
+    }
+}
