@@ -14,10 +14,12 @@ pub mod backend;
 pub mod error;
 pub mod guard;
 pub mod login;
+pub mod mask;
 pub mod random;
 mod session;
 pub mod settings;
 pub mod store;
+pub mod tap;
 
 use std::sync::Arc;
 

@@ -49,6 +49,7 @@ macro_rules! parts {
 
 parts! {
     daemon,
+    live,
 }
 
 /// Runs what may block (the daemon, files) off the server's threads.

@@ -18,6 +18,14 @@ export interface View {
 }
 
 export const views: View[] = [
+  {
+    path: '/live',
+    group: 'debug',
+    title: 'live.title',
+    wide: true,
+    component: () => import('./live/index.vue'),
+  },
+  { path: '/record', group: 'debug', title: 'record.title', component: () => import('./record/index.vue') },
   { path: '/start', group: 'debug', title: 'start.title', component: () => import('./start/index.vue') },
   {
     path: '/overview',
