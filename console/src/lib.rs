@@ -3,6 +3,7 @@
 //! * [`Console`]: one router to be merged into the shipper's HTTP server, and tasks to be run beside it
 //! * [`backend`]: what it asks the daemon; ClickHouse it asks itself ([`Access`])
 //! * [`guard`]: who may: host, origin, session, role, action token · [`api`]: one file a part
+//! * [`sheet`]: uploaded and exported tables · [`mask`]: personal data for those who may only look
 //! * [`store`]: small documents in `<data>/console/` · [`assets`]: the built pages
 //!
 //! It is a reader: nothing on an event's way waits for it.
@@ -18,6 +19,7 @@ pub mod mask;
 pub mod random;
 mod session;
 pub mod settings;
+pub mod sheet;
 pub mod store;
 pub mod tap;
 

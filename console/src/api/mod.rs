@@ -50,6 +50,10 @@ macro_rules! parts {
 parts! {
     daemon,
     live,
+    health,
+    dictionary,
+    expected,
+    alerts,
 }
 
 /// Runs what may block (the daemon, files) off the server's threads.

@@ -44,6 +44,15 @@ pub(crate) enum Request {
         /// ms since 1970.
         since_ms: i64,
     },
+    /// Counts of data health.
+    Health,
+    /// One event, while the journal holds it.
+    Event {
+        /// lsn of its record.
+        lsn: u64,
+        /// Index in it.
+        index: u32,
+    },
     /// A sink's target read back.
     Audit {
         /// The sink.

@@ -122,6 +122,8 @@ fn serve(mut stream: UnixStream, engine: &Engine, stop: &AtomicBool) -> io::Resu
         Request::Status => answer(&mut stream, "ok", &engine.status()),
         Request::Ledger => answer(&mut stream, "ok", &engine.ledger()),
         Request::LedgerSince { since_ms } => result(&mut stream, engine.ledger_since(since_ms)),
+        Request::Health => answer(&mut stream, "ok", &engine.health()),
+        Request::Event { lsn, index } => result(&mut stream, engine.event(lsn, index)),
         Request::Audit { sink } => result(&mut stream, engine.audit(&sink)),
         Request::Replay { ask } => {
             tracing::info!(?ask, "replay asked for");

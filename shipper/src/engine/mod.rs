@@ -7,6 +7,7 @@ mod problems;
 mod pulse;
 mod replay;
 mod report;
+mod sample;
 mod shared;
 mod since;
 mod start;
@@ -154,7 +155,15 @@ impl Engine {
 
     /// Data health: counts by event, platform and version, codes, types of properties.
     pub fn health(&self) -> crate::health::Snapshot {
-        self.shared.health.snapshot()
+        self.shared.health.snapshot(now_ms())
+    }
+
+    /// One event by its identity (lsn and index of its record); `None` where the journal does not hold it any more.
+    ///
+    /// # Errors
+    /// A sentence: the journal cannot be read.
+    pub fn event(&self, lsn: u64, index: u32) -> Result<Option<TapEvent>, String> {
+        sample::event(&self.shared, lsn, index)
     }
 
     /// The quarantine's doors.

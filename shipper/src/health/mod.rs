@@ -82,14 +82,14 @@ impl From<Counts> for [u64; 5] {
     }
 }
 
-/// Everything as of one moment. Text is as it was sent, JSON escapes untouched.
-#[derive(Clone, Debug, Default)]
+/// Everything as of one moment. Words of keys are text: JSON escapes are undone.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Snapshot {
     /// Since when it counts, ms; 0 = nothing came yet.
     pub since_ms: i64,
     /// The last arrival counted, ms.
     pub until_ms: i64,
-    /// Today in the project's zone, days since 1970, as of the last arrival.
+    /// Today in the project's zone, days since 1970.
     pub day: u32,
     /// Project, event, platform, SDK version, app version.
     pub events: Vec<Row<EventRow>>,
@@ -158,10 +158,10 @@ impl Health {
         disk::replace(self.disk.as_ref(), &self.path, &bytes)
     }
 
-    /// A copy of all tables.
+    /// A copy of all tables; `now_ms` says which day is today.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        self.store().snapshot()
+    pub fn snapshot(&self, now_ms: i64) -> Snapshot {
+        self.store().snapshot(now_ms)
     }
 
     /// The sum over everything ever counted.

@@ -136,15 +136,15 @@ impl Store {
         total
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self, now_ms: i64) -> Snapshot {
         Snapshot {
             since_ms: self.since_ms,
             until_ms: self.until_ms,
-            day: self.zone.clone().hour(self.until_ms).days(),
-            events: self.events.rows().to_vec(),
-            series: self.series.rows().to_vec(),
-            codes: self.codes.rows().to_vec(),
-            properties: self.properties.rows().to_vec(),
+            day: self.zone.clone().hour(now_ms).days(),
+            events: self.events.shown(),
+            series: self.series.shown(),
+            codes: self.codes.shown(),
+            properties: self.properties.shown(),
         }
     }
 

@@ -99,6 +99,20 @@ impl<V: Default> Table<V> {
         fresh
     }
 
+    /// A copy of all rows, JSON escapes of their words undone.
+    pub(super) fn shown(&self) -> Vec<Row<V>>
+    where
+        V: Clone,
+    {
+        let mut rows = self.rows.clone();
+        for word in rows.iter_mut().flat_map(|row| &mut row.key).filter(|w| w.contains('\\')) {
+            if let Ok(text) = serde_json::from_str::<String>(&format!("\"{word}\"")) {
+                *word = text.into();
+            }
+        }
+        rows
+    }
+
     /// Drops the rows `gone` names and hands them over.
     pub(super) fn drop_rows(&mut self, gone: impl Fn(&V) -> bool) -> Vec<Row<V>> {
         let (dropped, kept): (Vec<_>, Vec<_>) =

@@ -50,7 +50,7 @@ fn saved_counts_go_on_where_they_were_and_count_nothing_twice() {
     let rejected = (0..60).filter(|n| is_rejected(*n)).count() as u64;
     let want = Counts { kept: 60 - rejected, rejected, ..Counts::default() };
     assert_eq!(health.total(), want);
-    let snapshot = health.snapshot();
+    let snapshot = health.snapshot(START_MS);
     let projects: Vec<&str> = snapshot.events.iter().map(|row| row.key[0].as_ref()).collect();
     assert_eq!(projects, ["shop", "news"]);
     let shop = &snapshot.events[0].value;
