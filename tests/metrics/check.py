@@ -17,7 +17,7 @@ import urllib.request
 
 from data import Data
 
-REPORTS = ["overview", "trend", "measures", "pages", "funnel", "retention", "attribution", "paths", "spread"]
+REPORTS = ["realtime", "overview", "trend", "measures", "pages", "funnel", "retention", "attribution", "paths", "spread"]
 # Differences printed of one table; the rest is counted.
 SHOWN = 8
 
