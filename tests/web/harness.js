@@ -98,7 +98,7 @@ async function shop(project) {
   const server = http.createServer((request, response) => {
     if (request.url === '/sdk.js') return response.end(script);
     response.setHeader('content-type', 'text/html; charset=utf-8');
-    const para = { server_url: `${receiveUrl}?project=${project}`, send_type: 'ajax', is_track_single_page: true };
+    const para = { server_url: `${receiveUrl}?project=${project}`, send_type: 'ajax' };
     return response.end(`<title>商店 ${request.url}</title><script src="/sdk.js"></script>
 <script>window.sensors = window.sensorsDataAnalytic201505; sensors.init(${JSON.stringify(para)}); sensors.quick('autoTrack');</script>`);
   });
@@ -108,11 +108,14 @@ async function shop(project) {
   const page = await context.newPage();
   return {
     page,
-    /** Opens a page of the shop and waits until its view was answered. */
+    /** Opens a page of the shop and waits until all it sent was answered. */
     async visit(where) {
-      const answered = page.waitForResponse((response) => response.url().startsWith(receiveUrl) && response.request().method() !== 'OPTIONS', { timeout: LIMIT });
-      await page.goto(url + where);
-      equal((await answered).status(), 200, 'the collector\'s answer');
+      const answers = [];
+      const note = (response) => response.url().startsWith(receiveUrl) && answers.push(response.status());
+      page.on('response', note);
+      await page.goto(url + where, { waitUntil: 'networkidle', timeout: LIMIT });
+      page.off('response', note);
+      if (!answers.includes(200)) throw new Error(`the collector answered ${answers}`);
     },
     /** Tracks an event and waits for the answer. */
     async track(name, properties) {
