@@ -49,6 +49,7 @@ macro_rules! parts {
 
 parts! {
     daemon,
+    start,
     live,
     health,
     dictionary,

@@ -8,9 +8,8 @@ export default {
   loopback:
     'Only this machine reaches this address. For phones start with `make run LAN=1`, or give the public address as receive in [console] of tusk.toml.',
   check: 'Check connection',
-  debug: 'Open GET /debug',
-  qr: 'QR code of /debug of the receiver',
-  qrText: 'Scan it: if the page opens, the phone reaches the receiver',
+  qr: 'QR code of the receive URL',
+  qrText: 'Open it on a phone: any answer, even an empty page, means the phone reaches the receiver',
   came: 'Data arrived, {n} kinds of events',
   latest: 'Latest:',
   toOverview: 'To the overview →',

@@ -8,9 +8,8 @@ export default {
   loopback:
     '这个地址只有本机能访问。手机、小程序真机联调请用 make run LAN=1 启动，或在 tusk.toml 的 [console] receive 里写对外地址。',
   check: '测试连通',
-  debug: '打开 GET /debug',
-  qr: '接收服务 /debug 的二维码',
-  qrText: '手机扫码能打开，说明手机连得上接收服务',
+  qr: '数据接收地址的二维码',
+  qrText: '手机扫码打开：有应答（空白页即可）说明手机连得上接收服务',
   came: '已收到数据，共 {n} 种事件',
   latest: '最近一条：',
   toOverview: '去看概览 →',
