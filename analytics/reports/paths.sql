@@ -17,8 +17,8 @@ FROM
         GROUP BY device, session
     )
 )
-ARRAY JOIN arrayEnumerate(arrayPopBack(arraySlice(way, 1, {steps:UInt64}))) AS step, arrayPopBack(arraySlice(way, 1, {steps:UInt64})) AS source,
-    arrayPopFront(arraySlice(way, 1, {steps:UInt64})) AS target
+ARRAY JOIN arrayEnumerate(arrayPopBack(arraySlice(way, 1, {steps:UInt64}))) AS step, @source@(arraySlice(way, 1, {steps:UInt64})) AS source,
+    @target@(arraySlice(way, 1, {steps:UInt64})) AS target
 WHERE toDate(fromUnixTimestamp64Milli(start, {zone:String})) BETWEEN {from:Date} AND {to:Date}
 GROUP BY step, source, target
 ORDER BY step, times DESC, source, target

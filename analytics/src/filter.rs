@@ -35,7 +35,53 @@ fn bad(zh: impl Into<String>, en: impl Into<String>) -> Problem {
     Problem { code: "report.bad_filter", zh: zh.into(), en: en.into() }
 }
 
-/// The field of `{"field": …, "kind": "preset|str|num|arr"}`.
+/// An attribute of an item, for `{"field": "category", "kind": "item", "by": "product_id", "item_type": "sku", "as": "str|num"}`: the event's
+/// property `by` holds the item's id. The items' attribute is read once, as a list to look ids up in.
+fn item(json: &Value, name: &str, values: &mut Values) -> Result<Field, Problem> {
+    let member =
+        |member: &str| json.get(member).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let by = member("by").ok_or_else(|| {
+        bad(
+            "物品属性缺少 by：事件里存放物品 ID 的属性",
+            "an item's attribute needs by: the property with the item's id",
+        )
+    })?;
+    let by = values.text(by);
+    let id = format!(
+        "if(mapContains(str, {by}), str[{by}], if(mapContains(num, {by}), toString(num[{by}]), ''))"
+    );
+    let key = values.text(name);
+    let of_type = member("item_type")
+        .map(|kind| format!(" AND item_type = {}", values.text(kind)))
+        .unwrap_or_default();
+    let items = |column: &str, empty: &str| {
+        let what = format!(
+            "SELECT item_id, {column}[{key}] AS v FROM items_v WHERE project = {{project:String}}{of_type} AND mapContains({column}, {key}) ORDER BY item_id LIMIT 1 BY item_id"
+        );
+        // A list of nothing cannot be looked up in.
+        format!(
+            "transform({id}, (SELECT arrayPushBack(groupArray(item_id), '') FROM ({what})), (SELECT arrayPushBack(groupArray(v), {empty}) FROM ({what})), {empty})"
+        )
+    };
+    Ok(match json.get("as").and_then(Value::as_str).unwrap_or("str") {
+        "num" => {
+            let value = items("num", "nan");
+            Field { present: format!("NOT isNaN({value})"), value, kind: Kind::Number }
+        }
+        "str" => {
+            let value = items("str", "''");
+            Field { present: format!("{value} != ''"), value, kind: Kind::Text }
+        }
+        other => {
+            return Err(bad(
+                format!("as 应为 str 或 num，不是 {other}"),
+                format!("as is str or num, not {other}"),
+            ));
+        }
+    })
+}
+
+/// The field of `{"field": …, "kind": "preset|str|num|arr|item"}`.
 ///
 /// # Errors
 /// No such preset, no such kind.
@@ -55,6 +101,7 @@ pub fn field(json: &Value, values: &mut Values) -> Result<Field, Problem> {
         "str" => map("str", Kind::Text, values),
         "num" => map("num", Kind::Number, values),
         "arr" => map("arr", Kind::List, values),
+        "item" => item(json, name, values)?,
         "preset" => match presets::column(name) {
             Some((column, Holds::Word)) => Field {
                 value: format!("toString({column})"),
@@ -75,8 +122,8 @@ pub fn field(json: &Value, values: &mut Values) -> Result<Field, Problem> {
         },
         _ => {
             return Err(bad(
-                format!("kind 应为 preset、str、num 或 arr，不是 {kind}"),
-                format!("kind is preset, str, num or arr, not {kind}"),
+                format!("kind 应为 preset、str、num、arr 或 item，不是 {kind}"),
+                format!("kind is preset, str, num, arr or item, not {kind}"),
             ));
         }
     })
@@ -220,6 +267,21 @@ mod tests {
              arrayExists(word -> position(str[{v2:String}], word) > 0, {v3:Array(String)})))"
         );
         assert_eq!(values.0.len(), 3);
+    }
+
+    #[test]
+    fn items_are_looked_up_by_an_id_of_the_event() {
+        let mut values = Values::default();
+        let asked = json!({"field": "cat'", "kind": "item", "by": "sku'", "item_type": "t'", "op": "is", "values": ["x'"]});
+        let text = sql(Some(&asked), &mut values).unwrap();
+        assert!(text.contains("items_v") && text.contains("item_type = {v3:String}"), "{text}");
+        for bad in ["cat'", "sku'", "t'", "x'"] {
+            assert!(!text.contains(bad), "{bad} in {text}");
+        }
+        assert!(of(&json!({"field": "category", "kind": "item"})).is_err());
+        assert!(
+            of(&json!({"field": "category", "kind": "item", "by": "id", "as": "arr"})).is_err()
+        );
     }
 
     #[test]

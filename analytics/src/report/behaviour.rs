@@ -97,19 +97,48 @@ pub(super) fn paths(params: &Params, context: &Context<'_>) -> Result<Vec<Part>,
     } else {
         format!("has({}, name)", ask.values.texts(events))
     };
-    let way = match params.text("start_event").filter(|start| !start.is_empty()) {
-        None => "all_names".to_owned(),
-        Some(start) => {
+    let flag = |name: &str| params.0.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let names = if flag("collapse") { "arrayCompact(all_names)" } else { "all_names" };
+    let text = |name: &str| params.text(name).filter(|event| !event.is_empty());
+    let (way, backwards) = match (text("start_event"), text("end_event")) {
+        (None, None) => (names.to_owned(), false),
+        (Some(start), None) => {
             let start = ask.values.text(start);
-            format!(
-                "if(has(all_names, {start}), arraySlice(all_names, indexOf(all_names, {start})), [])"
+            (
+                format!(
+                    "arraySlice({names}, if(has({names}, {start}), indexOf({names}, {start}), length({names}) + 1))"
+                ),
+                false,
             )
         }
+        // The first time it comes to the end event, read backwards from there.
+        (None, Some(end)) => {
+            let end = ask.values.text(end);
+            (format!("arrayReverse(arraySlice({names}, 1, indexOf({names}, {end})))"), true)
+        }
+        (Some(_), Some(_)) => {
+            return Err(Problem::parameter(
+                "end_event",
+                "起点和终点只能选一个",
+                "a path has a start or an end, not both",
+            ));
+        }
+    };
+    let (source, target) = if backwards {
+        ("arrayPopFront", "arrayPopBack")
+    } else {
+        ("arrayPopBack", "arrayPopFront")
     };
     let filter = ask.filter()?;
     let sql = fill(
         include_str!("../../reports/paths.sql"),
-        &[("way", &way), ("filter", &filter), ("among", &among)],
+        &[
+            ("way", &way),
+            ("filter", &filter),
+            ("among", &among),
+            ("source", source),
+            ("target", target),
+        ],
     );
     Ok(vec![ask.part("rows", sql)])
 }

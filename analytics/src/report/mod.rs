@@ -87,11 +87,11 @@ reports! {
         "事件的次数、人数，数值属性的总和、均值、分位数；服务端事件按该用户最近一次客户端事件分组。",
         "Counts and people of events, sums, averages and percentiles of their numbers; server events are grouped by the person's last client event.";
     "funnel" "漏斗" "Funnel" funnel::funnel,
-        "第 1 步在统计期内，其后各步按先后在窗口期内完成；每人取最深一次；窗口未走完的人仍可转化；分组取第 1 步的属性。",
-        "The first step lies in the period, the others follow in order within the window; each person's deepest try; who has time left may still convert; groups are the first step's.";
+        "第 1 步在统计期内，其后各步按先后在窗口期内完成，同毫秒按上报顺序；每人取最深一次；窗口未走完的人仍可转化；分组取第 1 步的属性；可限定各步同一属性值（如同一商品）。不做按次漏斗。",
+        "The first step lies in the period, the others follow in order within the window; each person's deepest try; who has time left may still convert; groups are the first step's; all steps may be asked to share one value, such as a product. Funnels count people, not tries.";
     "retention" "留存" "Retention" retention::retention,
-        "起始期做过起始事件的用户中，第 N 期做过回访事件者的占比；未过完的格子不显示。",
-        "Of those who began in a day, week or month, who came back n later; cells that are not over are not shown.";
+        "起始期做过起始事件的用户中，恰在第 N 个自然日、周或月做过回访事件者的占比；“N 期内”指其间至少一次；未过完的格子不显示；平均按人数加权。",
+        "Of those who began in a day, week or month, who came back exactly n later; within n: at least once up to then; cells that are not over are not shown; means weigh by people.";
     "attribution" "归因" "Attribution" behaviour::attribution,
         "目标事件此前 N 天内的渠道触点，每次访问一个；每次转化权重和为 1；没有触点归直接访问。",
         "Channels of the visits in the days before a conversion; weights of one add up to 1; without any it is direct.";
@@ -116,6 +116,8 @@ pub fn find(name: &str) -> Option<&'static Report> {
 const CLIENT: &str = "lower(lib) NOT IN ('java', 'python', 'golang', 'node', 'php', 'dotnet', 'ruby') AND lib_method != 'tools'";
 /// The session an SDK named itself; 0 = none. One that Tusk gave on arrival (`<epoch>-…`) knew nothing of what came later.
 const SESSION: &str = "if(session_id = '' OR startsWith(session_id, concat(splitByChar('-', node)[-1], '-')), 0, sipHash64(session_id))";
+/// What a person of a list is called: the login, else the newest id.
+const KNOWN_AS: &str = ", if(argMax(login_id, (login_id != '', time)) != '', argMax(login_id, (login_id != '', time)), argMax(distinct_id, time)) AS known_as";
 /// A pause that ends a visit.
 const GAP_MIN: i64 = 30;
 /// Rows of a table.
@@ -245,6 +247,45 @@ mod tests {
                     assert!(!part.sql.contains(bad), "{}: {bad} in {}", report.name, part.sql);
                 }
             }
+        }
+    }
+
+    fn built(name: &str, own: Value) -> Result<Vec<Part>, Problem> {
+        let mut all = json!({"from": "2026-05-01", "to": "2026-05-07", "steps": [{"event": "A"}, {"event": "B"}]});
+        if let (Some(all), Value::Object(own)) = (all.as_object_mut(), own) {
+            all.extend(own);
+        }
+        (find(name).unwrap().build)(&Params(all), &CONTEXT)
+    }
+
+    #[test]
+    fn lists_of_people_hold_nothing_from_outside() {
+        let group = json!([{"field": "p'", "kind": "str"}]);
+        for (name, own) in [
+            (
+                "funnel",
+                json!({"people": {"step": 2, "dropped": true, "group": ["g'"]}, "group_by": group}),
+            ),
+            ("funnel", json!({"people": {"step": 1}, "same": {"field": "p'", "kind": "str"}})),
+            ("retention", json!({"cell": {"start": "2026-05-02", "later": 3, "back": false}})),
+        ] {
+            let parts = built(name, own).unwrap();
+            assert_eq!((parts.len(), parts[0].name.as_str()), (1, "people"));
+            assert!(
+                !parts[0].sql.contains("p'") && !parts[0].sql.contains("g'"),
+                "{}",
+                parts[0].sql
+            );
+            assert!(!parts[0].sql.contains('@'), "{}", parts[0].sql);
+        }
+        for (name, own) in [
+            ("funnel", json!({"people": {"step": 1, "dropped": true}})),
+            ("funnel", json!({"people": {"step": 3}})),
+            ("retention", json!({"cell": {"start": "2026-05-02' OR 1", "later": 3}})),
+            ("retention", json!({"cell": {"start": "2026-05-02", "later": 1000}})),
+            ("paths", json!({"steps": 5, "start_event": "A", "end_event": "B"})),
+        ] {
+            assert_eq!(built(name, own).unwrap_err().code, "report.bad_parameter", "{name}");
         }
     }
 

@@ -70,6 +70,24 @@ pub(super) fn retention(params: &Params, context: &Context<'_>) -> Result<Vec<Pa
     };
     let today =
         unit.replace("(day)", "(toDate(fromUnixTimestamp64Milli({now_ms:Int64}, {zone:String})))");
+    if let Some(cell) = params.0.get("cell").filter(|cell| !cell.is_null()) {
+        let cell = Params(cell.clone());
+        let start = cell.date("start")?.to_owned();
+        let later = cell.number("later", 0, 0, span)?;
+        let came_back = cell.0.get("back").and_then(Value::as_bool).unwrap_or(true);
+        ask.set("start", start);
+        ask.set("later", later.to_string());
+        ask.set("came_back", u8::from(came_back).to_string());
+        let unit_of_cell = unit.replace("(day)", "({start:Date})");
+        let marks = [
+            ("starters", starters.as_str()),
+            ("returners", &returners),
+            ("unit_of_cell", &unit_of_cell),
+            ("names", super::KNOWN_AS),
+        ];
+        let sql = fill(include_str!("../../reports/retention_people.sql"), &marks);
+        return Ok(vec![ask.part("people", sql)]);
+    }
     let sql = fill(
         include_str!("../../reports/retention.sql"),
         &[
@@ -79,5 +97,14 @@ pub(super) fn retention(params: &Params, context: &Context<'_>) -> Result<Vec<Pa
             ("today", &today),
         ],
     );
-    Ok(vec![ask.part("rows", sql)])
+    // Of all who began: each cell weighs as many people as it has.
+    let mean = format!(
+        "SELECT later, sum(people) AS people, sum(back) AS back, back / people AS rate, sum(within) AS within, within / people AS within_rate \
+         FROM ({sql}) GROUP BY later ORDER BY later"
+    );
+    let mut parts = vec![ask.part("rows", sql)];
+    if params.0.get("mean").and_then(Value::as_bool).unwrap_or(false) {
+        parts.push(ask.part("mean", mean));
+    }
+    Ok(parts)
 }
