@@ -33,6 +33,12 @@ export const views: View[] = [
     title: 'overview.title',
     component: () => import('./overview/index.vue'),
   },
+  {
+    path: '/realtime',
+    group: 'report',
+    title: 'realtime.title',
+    component: () => import('./realtime/index.vue'),
+  },
   { path: '/trend', group: 'report', title: 'trend.title', component: () => import('./trend/index.vue') },
   { path: '/events', group: 'report', title: 'events.title', component: () => import('./events/index.vue') },
   { path: '/pages', group: 'report', title: 'tables.pages', component: () => import('./tables/pages.vue') },
