@@ -60,4 +60,24 @@ export const views: View[] = [
     title: 'tables.devices',
     component: () => import('./tables/devices.vue'),
   },
+  {
+    path: '/health',
+    group: 'debug',
+    title: 'health.title',
+    component: () => import('./health/index.vue'),
+    wide: true,
+  },
+  {
+    path: '/expected',
+    group: 'debug',
+    title: 'expected.title',
+    component: () => import('./expected/index.vue'),
+  },
+  {
+    path: '/dictionary',
+    group: 'manage',
+    title: 'dictionary.title',
+    component: () => import('./dictionary/index.vue'),
+  },
+  { path: '/alerts', group: 'manage', title: 'alerts.title', component: () => import('./alerts/index.vue') },
 ];

@@ -1,0 +1,20 @@
+export default {
+  title: '埋点覆盖',
+  lead: '上传预期的埋点清单，看各平台报没报、报得对不对。只对照，不拦截。',
+  template: '下载模板',
+  upload: '上传清单',
+  uploaded: '已读入 {events} 个事件、{properties} 个属性',
+  none: '还没有埋点清单',
+  noneText:
+    '下载模板，填好 事件名、显示名、属性名、类型、必填、枚举、平台，再上传（XLSX 或 CSV）。“录制验收”也以它为准。',
+  removeAsk: '删除这份清单？只影响对照，不影响数据。',
+  events: '{n} 个事件',
+  all: '全部',
+  search: '搜索事件',
+  state: { ok: '已上报', absent: '未上报', missing: '缺属性', wrong_type: '类型不符' },
+  missingIs: '缺少必填属性 {property}：{share} 的事件没带',
+  wrongIs: '属性 {property} 应为{expected}，收到{got} {n} 次',
+  lookedInto: '检查了 {n} 条',
+  unexpected: '清单外的事件（{n}）',
+  unexpectedLead: '近 7 天收到、但清单里没有的事件（不含 SDK 预置事件）。可能是拼写错误，或清单没更新。',
+};
