@@ -4,7 +4,7 @@ SELECT share.1 AS channel, sum(share.2) AS conversions, sum(share.2 * value) AS 
 FROM
 (
     SELECT c.value AS value, arraySort(arrayFilter(x -> x.1 <= c.ms AND x.1 >= c.ms - {window_ms:Int64}, v.touches)) AS mine,
-        arrayMap(x -> if(x.3 = '', {direct:String}, x.3), mine) AS names, length(mine) AS n,
+        arrayMap(x -> if(x.2 = '', {direct:String}, x.2), mine) AS names, length(mine) AS n,
         if(n = 0, [({direct:String}, 1.)], @weights@) AS shares
     FROM
     (
@@ -14,31 +14,26 @@ FROM
     ) AS c
     LEFT JOIN
     (
-        SELECT user, groupArray((start, seq, label)) AS touches
+        SELECT user, groupArray((start, label)) AS touches
         FROM
         (
             SELECT arrayJoin(arraySplit((x, cut) -> cut, s, arrayMap((x, at) -> session = 0 AND at > 1 AND x.1 - s[at - 1].1 > {gap_ms:Int64}, s, arrayEnumerate(s)))) AS v,
-                v[1].1 AS start, v[1].2 AS seq, v[1].5 AS user, arrayCount(x -> x.4, v) AS pages, arrayFirst(x -> x.4, v).6 AS label
+                v[1].1 AS start, v[1].3 AS user, arrayFirst(x -> x.2, v).4 AS label
             FROM
             (
-                SELECT session, arraySort(x -> (x.1, x.2, x.3), groupArray((ms, lsn, idx, page, user_id, label))) AS s
-                FROM
-                (
-                    SELECT sipHash64(device) AS device, @session@ AS session, toUnixTimestamp64Milli(time) AS ms, lsn, idx,
-                        event IN ('$pageview', '$AppViewScreen', '$MPViewScreen') AS page, user_id, if(page, @label@, '') AS label
-                    FROM events_v AS e
-                    WHERE project = {project:String} AND day BETWEEN {from:Date} - {window_days:Int64} - 1 AND {to:Date} + 1 AND @client@ AND event != '$AppStartPassively'
-                        AND sipHash64(e.device) IN
-                        (
-                            SELECT device FROM traffic_all_v
-                            WHERE project = {project:String} AND day BETWEEN {from:Date} - {window_days:Int64} - 1 AND {to:Date} + 1 AND user_id IN
-                                (SELECT user_id FROM events_v WHERE project = {project:String} AND day BETWEEN {from:Date} AND {to:Date} AND event = {event:String})
-                        )
-                )
+                SELECT session, arraySort(x -> x.1, groupArray((ms, kind = 'page', user_id, toString(@label@)))) AS s
+                FROM traffic_v
+                WHERE project = {project:String} AND day BETWEEN {from:Date} - {window_days:Int64} - 1 AND {to:Date} + 1 AND kind != 'passive'
+                    AND device IN
+                    (
+                        SELECT device FROM traffic_all_v
+                        WHERE project = {project:String} AND day BETWEEN {from:Date} - {window_days:Int64} - 1 AND {to:Date} + 1 AND user_id IN
+                            (SELECT user_id FROM events_v WHERE project = {project:String} AND day BETWEEN {from:Date} AND {to:Date} AND event = {event:String})
+                    )
                 GROUP BY device, session
             )
+            WHERE arrayExists(x -> x.2, v)
         )
-        WHERE pages > 0
         GROUP BY user
     ) AS v ON c.user_id = v.user
 )

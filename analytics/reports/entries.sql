@@ -4,18 +4,12 @@ SELECT label, count() AS visits, sum(pages) AS pv, uniqExact(user) AS uv, countI
 FROM
 (
     SELECT arrayJoin(arraySplit((x, cut) -> cut, s, arrayMap((x, at) -> session = 0 AND at > 1 AND x.1 - s[at - 1].1 > {gap_ms:Int64}, s, arrayEnumerate(s)))) AS v,
-        v[1].1 AS start, v[-1].1 AS end, v[1].5 AS user, arrayCount(x -> x.4, v) AS pages, arrayExists(x -> x.6, v) AS fit,
-        arrayFirst(x -> x.4, v).7 AS label
+        v[1].1 AS start, v[-1].1 AS end, v[1].3 AS user, arrayCount(x -> x.2, v) AS pages, arrayExists(x -> x.4, v) AS fit,
+        arrayFirst(x -> x.2, v).5 AS label
     FROM
     (
-        SELECT session, arraySort(x -> (x.1, x.2, x.3), groupArray((ms, lsn, idx, page, user_id, fit, label))) AS s
-        FROM
-        (
-            SELECT sipHash64(device) AS device, @session@ AS session, toUnixTimestamp64Milli(time) AS ms, lsn, idx,
-                event IN ('$pageview', '$AppViewScreen', '$MPViewScreen') AS page, user_id, (@filter@) AS fit, if(page, @label@, '') AS label
-            FROM events_v
-            WHERE project = {project:String} AND day BETWEEN {from:Date} - 1 AND {to:Date} + 1 AND @client@ AND event != '$AppStartPassively'
-        )
+        SELECT session, arraySort(x -> x.1, groupArray((ms, is_page, user_id, fit, label))) AS s
+        FROM (@source@) WHERE NOT passive
         GROUP BY device, session
     )
 )

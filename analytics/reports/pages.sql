@@ -3,34 +3,27 @@ SELECT page, sum(pv) AS pv, sum(uv) AS uv, sum(entries) AS entries, sum(exits) A
     sum(stay_s) AS stay_s, if(stays = 0, 0, stay_s / stays) AS stay_per_view_s, sum(odd) AS odd
 FROM
 (
-    SELECT if(url_path != '', toString(url_path), toString(screen_name)) AS page,
-        countIf(event IN ('$pageview', '$AppViewScreen', '$MPViewScreen')) AS pv,
-        uniqExactIf(user_id, event IN ('$pageview', '$AppViewScreen', '$MPViewScreen')) AS uv,
-        0 AS entries, 0 AS exits, 0 AS bounces,
-        countIf(event LIKE '%PageLeave' AND event_duration <= 86400) AS stays,
-        sumIf(event_duration, event LIKE '%PageLeave' AND event_duration <= 86400) AS stay_s,
-        countIf(event LIKE '%PageLeave' AND event_duration > 86400) AS odd
+    SELECT label AS page, count() AS pv, uniqExact(user_id) AS uv, 0 AS entries, 0 AS exits, 0 AS bounces, 0 AS stays, 0 AS stay_s, 0 AS odd
+    FROM (@source@) WHERE is_page AND fit AND day BETWEEN {from:Date} AND {to:Date}
+    GROUP BY label
+    UNION ALL
+    SELECT if(url_path != '', toString(url_path), toString(screen_name)), 0, 0, 0, 0, 0,
+        countIf(event_duration <= 86400), sumIf(event_duration, event_duration <= 86400), countIf(event_duration > 86400)
     FROM events_v
     WHERE project = {project:String} AND day BETWEEN {from:Date} AND {to:Date} AND @client@ AND @filter@
-        AND event IN ('$pageview', '$AppViewScreen', '$MPViewScreen', '$WebPageLeave', '$AppPageLeave', '$MPPageLeave')
-    GROUP BY page
+        AND event IN ('$WebPageLeave', '$AppPageLeave', '$MPPageLeave')
+    GROUP BY 1
     UNION ALL
     SELECT x.1, 0, 0, sum(x.2), sum(x.3), sum(x.2 * (pages = 1)), 0, 0, 0
     FROM
     (
         SELECT arrayJoin(arraySplit((x, cut) -> cut, s, arrayMap((x, at) -> session = 0 AND at > 1 AND x.1 - s[at - 1].1 > {gap_ms:Int64}, s, arrayEnumerate(s)))) AS v,
-            v[1].1 AS start, arrayFilter(x -> x.4, v) AS seen, length(seen) AS pages, seen[1].5 AS first_page, seen[-1].5 AS last_page, arrayExists(x -> x.6, v) AS fit
+            v[1].1 AS start, arrayFilter(x -> x.2, v) AS seen, length(seen) AS pages, seen[1].4 AS first_page, seen[-1].4 AS last_page,
+            arrayExists(x -> x.3, v) AS fit
         FROM
         (
-            SELECT session, arraySort(x -> (x.1, x.2, x.3), groupArray((ms, lsn, idx, is_page, page, fit))) AS s
-            FROM
-            (
-                SELECT sipHash64(device) AS device, @session@ AS session, toUnixTimestamp64Milli(time) AS ms, lsn, idx,
-                    event IN ('$pageview', '$AppViewScreen', '$MPViewScreen') AS is_page, (@filter@) AS fit,
-                    if(is_page, if(url_path != '', toString(url_path), toString(screen_name)), '') AS page
-                FROM events_v
-                WHERE project = {project:String} AND day BETWEEN {from:Date} - 1 AND {to:Date} + 1 AND @client@ AND event != '$AppStartPassively'
-            )
+            SELECT session, arraySort(x -> x.1, groupArray((ms, is_page, fit, label))) AS s
+            FROM (@source@) WHERE NOT passive
             GROUP BY device, session
         )
     )

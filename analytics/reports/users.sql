@@ -4,7 +4,7 @@ SELECT @bucket@ AS bucket, sum(pages) AS pv, countIf(pages > 0) AS uv, count() A
     countIf(pages > 0 AND first_day < greatest(toDate(bucket), {from:Date})) AS old_users
 FROM
 (
-    SELECT @bucket_of_row@ AS bucket, user_id, countIf(page) AS pages
+    SELECT @bucket_of_row@ AS bucket, user_id, countIf(is_page) AS pages
     FROM (@source@) WHERE fit
     GROUP BY bucket, user_id
 ) AS u

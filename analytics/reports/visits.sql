@@ -7,7 +7,7 @@ FROM
         v[1].1 AS start, v[-1].1 AS end, arrayCount(x -> x.2, v) AS pages, length(v) AS events, arrayExists(x -> x.3, v) AS fit
     FROM
     (
-        SELECT session, arraySort(groupArray((ms, page, fit))) AS s
+        SELECT session, arraySort(groupArray((ms, is_page, fit))) AS s
         FROM (@wide_source@) WHERE NOT passive
         GROUP BY device, session
     )

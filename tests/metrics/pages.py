@@ -3,6 +3,7 @@
 from filters import select
 
 from data import DURATION_MAX_S
+from overview import FILTER
 from table import Table
 from sent import day_number
 
@@ -35,7 +36,7 @@ def pages(data, params):
                 mine["stays"] += 1
                 mine["stay_s"] += seconds
     for visit in data.visits:
-        if first <= visit.day <= last and visit.pages:
+        if first <= visit.day <= last and visit.pages and select(data, params, visit.events):
             seen = [event for event in visit.events if event.is_page]
             row(page_of(seen[0]))["entries"] += 1
             row(page_of(seen[-1]))["exits"] += 1
@@ -59,7 +60,7 @@ def visits_by(data, params, label):
     first, last = day_number(params["from"]), day_number(params["to"])
     found = {}
     for visit in data.visits:
-        if not visit.pages or not first <= visit.day <= last:
+        if not visit.pages or not first <= visit.day <= last or not select(data, params, visit.events):
             continue
         entry = next(event for event in visit.events if event.is_page)
         row = found.setdefault(label(entry), {"visits": 0, "pv": 0, "users": set(), "bounces": 0, "duration_ms": 0})
@@ -75,6 +76,8 @@ def cases(data):
     """(report, parameters, what is expected)."""
     yield "pages", data.last(7), expected_pages
     yield "pages", data.last(2, before=4), expected_pages
+    yield "pages", data.last(7) | {"filter": FILTER}, expected_pages
+    yield "sources", data.last(7) | {"dimension": "$utm_medium", "filter": FILTER}, expected_visits
     for report, dimension in (
         ("sources", "$latest_traffic_source_type"), ("sources", "$utm_source"), ("sources", "$utm_campaign"), ("sources", "$referrer_host"),
         ("regions", "$province"), ("regions", "$city"), ("devices", "$lib"), ("devices", "$browser"), ("devices", "$os"), ("devices", "$model"),

@@ -76,12 +76,7 @@ pub(super) fn attribution(params: &Params, context: &Context<'_>) -> Result<Vec<
     let filter = ask.filter()?;
     let sql = fill(
         include_str!("../../reports/attribution.sql"),
-        &[
-            ("weights", weights),
-            ("amount", &amount),
-            ("filter", &filter),
-            ("label", &format!("toString({column})")),
-        ],
+        &[("weights", weights), ("amount", &amount), ("filter", &filter), ("label", column)],
     );
     Ok(vec![ask.part("rows", sql)])
 }

@@ -4,7 +4,7 @@ use super::{Ask, CLIENT, Context, Params, Part, Problem, SESSION, fill};
 use crate::presets;
 
 /// Properties a visit can be told apart by, of each report; the first is what is asked for where nothing is said.
-const SOURCES: &[&str] = &[
+pub(super) const SOURCES: &[&str] = &[
     "$latest_traffic_source_type",
     "$utm_source",
     "$utm_medium",
@@ -69,26 +69,33 @@ fn unit(name: &str) -> Result<Unit, Problem> {
     })
 }
 
-/// Client events as (user_id, device, session, day, ms, page, passive, fit): the narrow copy, or where a filter asks for more the events.
-fn source(ask: &Ask<'_>, filter: &str, days: &str) -> String {
+/// What a page is called: its path, or an app's screen.
+const PAGE: &str = "if(url_path = '', toString(screen_name), toString(url_path))";
+
+/// Client events as (user_id, device, session, day, ms, is_page, passive, fit, label): the narrow copy, or where a filter asks for more the
+/// events. `label` is of pages alone: the column of the copy and its expression over the events.
+fn source(ask: &Ask<'_>, filter: &str, days: &str, (column, expression): (&str, &str)) -> String {
     if !ask.has_filter() {
         return format!(
-            "SELECT user_id, device, session, day, ms, kind = 'page' AS page, kind = 'passive' AS passive, 1 AS fit FROM traffic_v WHERE \
-             project = {{project:String}} AND {days}"
+            "SELECT user_id, device, session, day, ms, kind = 'page' AS is_page, kind = 'passive' AS passive, 1 AS fit, toString(t.{column}) AS \
+             label FROM traffic_v AS t WHERE project = {{project:String}} AND {days}"
         );
     }
     format!(
-        "SELECT user_id, sipHash64(device) AS device, {SESSION} AS session, day, \
-         toUnixTimestamp64Milli(time) AS ms, event IN ('$pageview', '$AppViewScreen', '$MPViewScreen') AS page, \
-         event = '$AppStartPassively' AS passive, {filter} AS fit FROM events_v WHERE project = {{project:String}} AND {days} AND {CLIENT}"
+        "SELECT user_id, sipHash64(e.device) AS device, {SESSION} AS session, day, toUnixTimestamp64Milli(time) AS ms, event IN \
+         ('$pageview', '$AppViewScreen', '$MPViewScreen') AS is_page, event = '$AppStartPassively' AS passive, {filter} AS fit, if(is_page, \
+         {expression}, '') AS label FROM events_v AS e WHERE project = {{project:String}} AND {days} AND {CLIENT}"
     )
 }
 
+/// Days whose events may belong to visits that begin in the period.
+const WIDE: &str = "day BETWEEN toDate({from:Date}) - 1 AND toDate({to:Date}) + 1";
+
 fn table(ask: &mut Ask<'_>, unit: &Unit) -> Result<String, Problem> {
     let filter = ask.filter()?;
-    let narrow = source(ask, &filter, "day BETWEEN {from:Date} AND {to:Date}");
-    let wide =
-        source(ask, &filter, "day BETWEEN toDate({from:Date}) - 1 AND toDate({to:Date}) + 1");
+    let none = ("page", "''");
+    let narrow = source(ask, &filter, "day BETWEEN {from:Date} AND {to:Date}", none);
+    let wide = source(ask, &filter, WIDE, none);
     let users = fill(
         include_str!("../../reports/users.sql"),
         &[("bucket_of_row", &unit.row), ("bucket", "bucket"), ("source", &narrow)],
@@ -137,7 +144,9 @@ pub(super) fn trend(params: &Params, context: &Context<'_>) -> Result<Vec<Part>,
 pub(super) fn pages(params: &Params, context: &Context<'_>) -> Result<Vec<Part>, Problem> {
     let mut ask = Ask::new(params, context)?;
     let filter = ask.filter()?;
-    let sql = fill(include_str!("../../reports/pages.sql"), &[("filter", &filter)]);
+    let source = source(&ask, &filter, WIDE, ("page", PAGE));
+    let sql =
+        fill(include_str!("../../reports/pages.sql"), &[("filter", &filter), ("source", &source)]);
     Ok(vec![ask.part("rows", sql)])
 }
 
@@ -154,9 +163,8 @@ fn entries(params: &Params, context: &Context<'_>, allowed: &[&str]) -> Result<V
             )
         })?;
     let filter = ask.filter()?;
-    let label = format!("toString({})", column.0);
-    let sql =
-        fill(include_str!("../../reports/entries.sql"), &[("filter", &filter), ("label", &label)]);
+    let source = source(&ask, &filter, WIDE, (column.0, &format!("toString(e.{})", column.0)));
+    let sql = fill(include_str!("../../reports/entries.sql"), &[("source", &source)]);
     Ok(vec![ask.part("rows", sql)])
 }
 
