@@ -68,8 +68,8 @@ lint: ## Format, clippy with warnings as errors
 faults: ## Kill anything at random under load, FAULTS=300 SEED=7; ends with faults=N lost=0 twice=0 gap=0
 	@$(if $(FAULTS),TUSK_FAULTS=$(FAULTS)) $(if $(SEED),TUSK_FAULTS_SEED=$(SEED)) scripts/test.sh faults
 
-bench: ## CPU per request against nginx itself and nginx + Lua; writes target/bench.json
-	@bench/run.sh
+bench: ## CPU per request against nginx itself and nginx + Lua, and delivery against plain clients; writes target/bench.json
+	@bench/run.sh && bench/run.sh deliver
 
 fuzz: ## Long fuzz runs of every decoder (SECONDS_EACH=600)
 	@fuzz/run.sh

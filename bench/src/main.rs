@@ -5,8 +5,10 @@
 
 mod bare;
 mod corpus;
+mod deliver;
 mod http;
 mod load;
+mod measured;
 mod peer;
 mod proc;
 mod report;
@@ -23,7 +25,7 @@ use std::path::{Path, PathBuf};
 pub type Error = Box<dyn std::error::Error>;
 
 const HELP: &str = "\
-bench [--rounds N] [--seconds N] [--cases a,b,c,d] [--peers 204,same-reply,body,lua,bare,accept,tusk,tusk-shm]
+bench [deliver] [--rounds N] [--seconds N] [--cases a,b,c,d] [--peers 204,same-reply,body,lua,bare,accept,tusk,tusk-shm]
       [--connections N]
   --rounds       interleaved rounds (5)
   --seconds      length of one measurement (2)
@@ -31,7 +33,7 @@ bench [--rounds N] [--seconds N] [--cases a,b,c,d] [--peers 204,same-reply,body,
   --pause-ms     rest of a connection between two requests (0): with it every peer gets the same load, below its limit
   --ring-mib     size of Tusk's ring (1024): must hold what one measurement sends faster than the shipper writes
   --out FILE     rows as JSON (target/bench.json)
-`bench/run.sh` builds everything and calls this with the folders it needs.";
+`deliver` measures the sinks (bench deliver --help). `bench/run.sh` builds everything and calls this with the folders it needs.";
 
 /// Where things are and what to measure.
 pub struct Setup {
@@ -157,6 +159,10 @@ fn main() {
 }
 
 fn run() -> Result<(), Error> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "deliver") {
+        return deliver::run(&arguments[1..]);
+    }
     let setup = Setup::from_arguments()?;
     if proc::cores() < 2 {
         return Err("two cores are needed: one for the server, one for the generator".into());
@@ -279,10 +285,9 @@ fn measure(setup: &Setup) -> Result<(), Error> {
         shipper_bytes: rss(servers.shipper("tusk").map(Shipper::pid)),
     };
     println!("{}", samples.table(&events_per_request, peer::NAMES, memory));
-    if let Some(parent) = setup.out.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    std::fs::write(&setup.out, samples.json(&events_per_request, peer::NAMES, memory)?)?;
+    let mut rows = samples.rows(&events_per_request, peer::NAMES, memory)?;
+    rows.extend(measured::read(&setup.out)?.into_iter().filter(measured::is_delivery));
+    measured::save(&setup.out, &rows)?;
     println!("rows: {}", setup.out.display());
     servers.peers.clear();
     Ok(())

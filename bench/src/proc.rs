@@ -100,6 +100,12 @@ pub fn rss_anon_bytes(pid: u32) -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
+/// Programs that ran or wanted to, on the mean of the last minute.
+pub fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN)
+}
+
 /// Number of cores.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

@@ -275,24 +275,23 @@ impl Samples {
         text
     }
 
-    /// The rows as JSON.
+    /// The rows for `bench.json`.
     ///
     /// # Errors
     /// If a number is not finite.
-    pub fn json(
+    pub fn rows(
         &self,
         cases: &[(&str, f64)],
         peers: &[&str],
         memory: Memory,
-    ) -> Result<String, Error> {
-        let rows: Vec<Row> = cases
+    ) -> Result<Vec<serde_json::Value>, Error> {
+        cases
             .iter()
             .flat_map(|(case, events)| {
                 peers.iter().filter_map(|peer| self.row(case, peer, *events, memory))
             })
-            .collect();
-        let lines: Result<Vec<String>, _> = rows.iter().map(serde_json::to_string).collect();
-        Ok(format!("[\n{}\n]\n", lines?.join(",\n")))
+            .map(|row| Ok(serde_json::to_value(row)?))
+            .collect()
     }
 }
 
@@ -336,8 +335,7 @@ mod tests {
     fn json_has_the_promised_names() {
         let mut samples = Samples::default();
         samples.push("b", "bare", sample(80.0, 1.0));
-        let text = samples.json(&[("b", 50.0)], &["bare", "tusk"], Memory::default()).unwrap();
-        let rows: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let rows = samples.rows(&[("b", 50.0)], &["bare", "tusk"], Memory::default()).unwrap();
         assert_eq!(rows.len(), 1, "a peer that was not measured has no row");
         assert_eq!(rows[0]["cpu_us_event"], 1.6);
         for name in
