@@ -17,10 +17,11 @@ TLS    ?=
 DATA   ?= data
 
 ##@ First minute
-run: deps-run build ## Collector on http://127.0.0.1:8106, events shown as they come (LISTEN= PORT= LAN=1 TLS=1)
+run: deps-run module tusk ## Collector on http://127.0.0.1:8106, events shown as they come (LISTEN= PORT= LAN=1 TLS=1)
 	@# The embedded ClickHouse (178 MB) is fetched and built meanwhile; its first events are the first that came.
-	@mkdir -p -m 750 $(DATA) && { $(MAKE) -s olap >$(DATA)/olap-build.log 2>&1 & }; \
-	exec target/$(PROFILE)/tusk up --nginx $(NGINX) --module $(MODULE_SO) --data $(DATA) --olap-wait $(DATA)/olap-build.log \
+	@# So are the pages: until they are there the address says so.
+	@mkdir -p -m 750 $(DATA) && { $(MAKE) -s pages >$(DATA)/pages-build.log 2>&1; $(MAKE) -s olap >$(DATA)/olap-build.log 2>&1; } & \
+	exec target/$(PROFILE)/tusk up --nginx $(NGINX) --module $(MODULE_SO) --data $(DATA) --olap-wait $(DATA)/olap-build.log --web $(PAGES) \
 	  $(if $(LISTEN),--listen $(LISTEN)) $(if $(PORT),--port $(PORT)) $(if $(filter 1,$(LAN)),--lan) $(if $(filter 1,$(TLS)),--tls)
 
 demo: DATA = data/demo
@@ -34,7 +35,13 @@ test: ## Everything CI runs: lint, unit, real nginx, real SDKs, faults
 	@scripts/test.sh
 
 ##@ Build and install
-build: module tusk ## Build the nginx module and the tusk binary
+build: module pages ## Build the nginx module and the tusk binary with its pages
+	TUSK_PAGES=$(PAGES) cargo build $(CARGO_PROFILE) --locked -p shipper
+
+PAGES = console/web/dist
+
+pages: ## Build the console's pages (npm); `make install` puts them into tusk
+	@scripts/pages.sh
 
 MODULE_SO = target/$(PROFILE)/libngx_http_tusk_module.so
 CARGO_PROFILE = $(if $(filter release,$(PROFILE)),--release)

@@ -1,4 +1,5 @@
-//! Puts the built pages (`web/dist`, made by `npm run build`) into the binary, packed. Without them the console says how to build them.
+//! Puts the built pages into the binary, packed, where `TUSK_PAGES` is set to `console/web/dist`, as `make build` does. Otherwise there are
+//! none in it: `make run` serves them from their folder, so that a change of a page rebuilds no program.
 // A build script has no other way to report.
 #![allow(clippy::unwrap_used)]
 
@@ -11,10 +12,13 @@ use std::{env, fs};
 fn main() {
     let dist = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join("web/dist");
     let out = PathBuf::from(env::var("OUT_DIR").unwrap());
-    println!("cargo:rerun-if-changed=web/dist");
+    println!("cargo:rerun-if-env-changed=TUSK_PAGES");
     println!("cargo:rerun-if-changed=build.rs");
     let mut files = Vec::new();
-    collect(&dist, &mut files);
+    if env::var("TUSK_PAGES").is_ok_and(|set| !set.is_empty()) {
+        println!("cargo:rerun-if-changed=web/dist");
+        collect(&dist, &mut files);
+    }
     files.sort();
     let mut table = String::from("&[\n");
     for (number, path) in files.iter().enumerate() {

@@ -19,8 +19,8 @@ fi
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 # Node, npm, Java and Maven count as there however they came; only what is missing comes from Debian.
 tool() { command -v "$1" >/dev/null 2>&1 || packages+=("$2"); }
-# npm fetches the engine of the embedded ClickHouse, which there is for this machine only.
-[ "$(uname -m)" != x86_64 ] || tool npm npm
+# npm builds the console's pages and fetches the engine of the embedded ClickHouse.
+tool npm npm
 if [ "$what" = test ]; then
   tool node nodejs; tool java default-jre-headless; tool javac default-jdk-headless; tool mvn maven; tool python3 python3
 fi

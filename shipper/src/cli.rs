@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Show events as they become durable
     Tail(Tail),
+    /// Print a one-time address of the console: whoever opens it may manage
+    Console,
     /// Send one marked event through the real URL and report each hop: nginx, journal, verdict, every sink
     Doctor(Doctor),
     /// Read one raw HTTP request from stdin and print what would be stored, one JSON line per event
@@ -106,6 +108,9 @@ pub(crate) struct Up {
     /// Address of /metrics, /healthz and /readyz; if it is busy the next free port is taken
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8190")]
     pub(crate) console: SocketAddr,
+    /// Pages of the console in this folder, instead of those in the binary
+    #[arg(long, value_name = "DIR")]
+    pub(crate) web: Option<PathBuf>,
     /// The embedded ClickHouse is being built, with the output in this file: wait for it while collecting
     #[arg(long, value_name = "LOG")]
     pub(crate) olap_wait: Option<PathBuf>,

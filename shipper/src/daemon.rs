@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use console::Console;
 use shipper::engine::{Engine, StopReport};
 use shipper::olap::{News, Supervisor};
 
 use crate::config::{self, Config, Loaded};
 use crate::log::LevelHandle;
-use crate::{Fail, control, embed, http};
+use crate::{Fail, console as page, control, embed, http};
 
 /// A sink whose target comes back tries again within so long.
 const OLAP_NOTICED: Duration = Duration::from_secs(15);
@@ -26,6 +27,7 @@ pub(crate) struct Daemon {
     data: Option<PathBuf>,
     log: LevelHandle,
     stopping: Arc<AtomicBool>,
+    page: Option<control::Page>,
     control: Option<control::Server>,
     http: Option<http::Server>,
     olap: Option<Supervisor>,
@@ -49,11 +51,20 @@ impl Daemon {
         let listener = http::bind(config.listen).map_err(Fail::new)?;
         let mut settings = config.engine();
         let plan = embed::embed(&config, &mut settings, wait, &tell);
+        let pages = config.console.enabled.then(|| settings.clone());
         let engine = Engine::start(settings).map_err(|error| Fail::new(error.to_string()))?;
         let engine = Arc::new(engine);
         let stopping = Arc::new(AtomicBool::new(false));
-        let control =
-            control::Server::start(&config.socket(), Arc::clone(&engine)).map_err(Fail::new)?;
+        let console = match pages {
+            Some(settings) => Some(console(&config, &settings, &engine).map_err(Fail::new)?),
+            None => None,
+        };
+        let page = console.clone().map(|console| -> control::Page {
+            let address = config.listen;
+            Arc::new(move || format!("http://{address}/?key={}", console.invite()))
+        });
+        let control = control::Server::start(&config.socket(), Arc::clone(&engine), page.clone())
+            .map_err(Fail::new)?;
         let olap = plan.and_then(|mut plan| {
             plan.timezone = engine.status().timezone;
             // No thread is no reason not to collect.
@@ -67,6 +78,7 @@ impl Daemon {
             Arc::clone(&stopping),
             &config.hosts,
             olap.as_ref().map(Supervisor::window),
+            console,
         )
         .map_err(Fail::new)?;
         Ok(Self {
@@ -76,11 +88,17 @@ impl Daemon {
             data,
             log,
             stopping,
+            page,
             control: Some(control),
             http: Some(http),
             olap,
             problems: Vec::new(),
         })
+    }
+
+    /// A one-time address of the console's pages, if they are served.
+    pub(crate) fn page(&self) -> Option<String> {
+        self.page.as_ref().map(|page| page())
     }
 
     /// Where the embedded ClickHouse is, if there is one.
@@ -150,4 +168,15 @@ impl Daemon {
         self.olap.take();
         report
     }
+}
+
+/// The console over this engine.
+fn console(
+    config: &Config,
+    settings: &shipper::engine::EngineConfig,
+    engine: &Arc<Engine>,
+) -> Result<Console, String> {
+    let timezone = engine.status().timezone;
+    let settings = config.console(settings, engine.node(), &timezone)?;
+    Console::new(settings, Arc::new(page::Daemon::new(Arc::clone(engine))))
 }

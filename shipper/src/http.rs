@@ -1,4 +1,4 @@
-//! `/metrics`, `/healthz` and `/readyz` on loopback: axum on a thread of its own, so that a slow reader slows nobody.
+//! `/metrics`, `/healthz`, `/readyz` and the console on loopback: axum on threads of its own, so that a slow reader slows nobody.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -12,9 +12,13 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use console::Console;
 use shipper::engine::Engine;
 use shipper::olap::Window;
 use tokio::sync::oneshot;
+
+/// Threads of the server: a report being written out does not hold up `/readyz`.
+const THREADS: usize = 2;
 
 /// What the handlers share.
 struct Shared {
@@ -56,6 +60,7 @@ impl Server {
         stopping: Arc<AtomicBool>,
         hosts: &[String],
         olap: Option<Arc<Window>>,
+        console: Option<Console>,
     ) -> Result<Self, String> {
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let mut hosts: Vec<String> = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
@@ -63,7 +68,8 @@ impl Server {
             hosts.push(address.ip().to_string());
         }
         let shared = Arc::new(Shared { engine, stopping, hosts, olap });
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
             .enable_all()
             .build()
             .map_err(|error| format!("cannot start the HTTP runtime: {error}"))?;
@@ -74,11 +80,19 @@ impl Server {
                     Ok(listener) => listener,
                     Err(error) => return tracing::error!(%error, "the HTTP server cannot start"),
                 };
-                let served = axum::serve(listener, router(shared)).into_future();
+                let served = axum::serve(listener, router(shared, console.as_ref())).into_future();
+                let beside = async {
+                    match &console {
+                        Some(console) => console.run().await,
+                        None => std::future::pending().await,
+                    }
+                    std::future::pending::<()>().await;
+                };
                 tokio::select! {
                     result = served => if let Err(error) = result {
                         tracing::error!(%error, "the HTTP server stopped");
                     },
+                    () = beside => {}
                     _ = stopped => {}
                 }
             });
@@ -98,13 +112,18 @@ impl Drop for Server {
     }
 }
 
-fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
+fn router(shared: Arc<Shared>, console: Option<&Console>) -> Router {
+    let known = from_fn_with_state(Arc::clone(&shared), known_host);
+    let own = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .layer(from_fn_with_state(Arc::clone(&shared), known_host))
-        .with_state(shared)
+        .with_state(shared);
+    match console {
+        Some(console) => own.merge(console.router()),
+        None => own,
+    }
+    .layer(known)
 }
 
 /// A page of another site must not read this through the user's browser (DNS rebinding): only known names are served.

@@ -2,13 +2,14 @@
 //!
 //! * [`cli`]: what can be typed · [`cmd`]: one file per command · [`config`]: `tusk.toml`
 //! * [`daemon`]: engine + [`control`] socket + [`http`] server, as `tusk run` and `tusk up` start them · [`embed`]: the embedded
-//!   ClickHouse beside them
+//!   ClickHouse beside them · [`console`]: what its pages may ask
 //! * [`term`], [`lang`], [`log`]: how things are said
 #![forbid(unsafe_code)]
 
 mod cli;
 mod cmd;
 mod config;
+mod console;
 mod control;
 mod daemon;
 mod embed;

@@ -58,13 +58,14 @@ pub struct TapEvent {
     /// The request as it came, where it was kept: for whoever watches, never for a log.
     #[serde(skip)]
     pub raw: Option<Arc<[u8]>>,
+    /// Its share of what all taps may hold; the default is none.
     #[serde(skip)]
-    pub(crate) held: Held,
+    pub held: Held,
 }
 
 /// A share of the bytes all taps may hold, given back when dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Option<(Arc<AtomicU64>, u64)>);
+pub struct Held(Option<(Arc<AtomicU64>, u64)>);
 
 impl Clone for Held {
     /// The copy is somebody's own; it holds no share.

@@ -2,6 +2,7 @@
 
 mod check;
 mod compare;
+mod console;
 mod decode;
 mod doctor;
 mod import;
@@ -39,6 +40,7 @@ pub(crate) fn main(cli: Cli) -> Result<ExitCode, Fail> {
         Command::Decode(arguments) => decode::run(common, &arguments),
         Command::Import(arguments) => import::run(common, &arguments),
         Command::Compare(arguments) => compare::run(common, &arguments),
+        Command::Console => console::run(common),
         Command::Doctor(arguments) => doctor::run(common, &arguments),
         Command::Ledger(arguments) => ledger::run(common, &arguments),
         Command::Quarantine(verb) => quarantine::run(common, verb),

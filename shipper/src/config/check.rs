@@ -38,6 +38,9 @@ fn own(config: &Config) -> Result<(), (&'static str, String)> {
     if let Some((setting, problem)) = config.olap.problems().into_iter().next() {
         return Err((setting, problem));
     }
+    if let Some((setting, problem)) = config.console.problem() {
+        return Err((setting, problem));
+    }
     if let Some(file) = &config.keys_file {
         read_keys(file, Secrecy::Kept).map_err(|problem| ("keys_file", problem))?;
     }

@@ -2,6 +2,7 @@
 //! Every setting stands in `docs/configuration.md`; a test holds the two together.
 
 mod check;
+mod console;
 mod expand;
 mod source;
 
@@ -22,6 +23,7 @@ use crate::lang::Language;
 use crate::log::LogConfig;
 
 pub(crate) use check::{Secrecy, read_keys, read_tokens};
+pub(crate) use console::ConsoleConfig;
 pub(crate) use source::ConfigError;
 use source::Source;
 
@@ -66,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) quarantine: QuarantineConfig,
     /// `[olap]`
     pub(crate) olap: OlapConfig,
+    /// `[console]`
+    pub(crate) console: ConsoleConfig,
     /// `[sink.<name>]`
     pub(crate) sink: SinksConfig,
     /// `[source.<name>]`
@@ -93,6 +97,7 @@ impl Default for Config {
             fill: engine.fill,
             quarantine: engine.quarantine,
             olap: OlapConfig::default(),
+            console: ConsoleConfig::default(),
             sink: engine.sink,
             source: engine.source,
         }

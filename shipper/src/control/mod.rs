@@ -26,7 +26,7 @@ use shipper::tap::TapEvent;
 
 pub(crate) use client::Client;
 pub(crate) use import::{Next, import};
-pub(crate) use server::Server;
+pub(crate) use server::{Page, Server, ask};
 
 /// Longest request line, bytes.
 const REQUEST_BYTES_MAX: u64 = 64 << 10;
@@ -37,6 +37,8 @@ const REQUEST_BYTES_MAX: u64 = 64 << 10;
 pub(crate) enum Request {
     /// The engine's status.
     Status,
+    /// A one-time address of the console's pages.
+    Console,
     /// The sums.
     Ledger,
     /// The sums since a moment.

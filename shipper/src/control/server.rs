@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 use serde::Serialize;
+use serde_json::Value;
 use shipper::engine::Engine;
 
 use super::{REQUEST_BYTES_MAX, Request, TailFilter, short_path};
@@ -28,6 +29,9 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 /// How often a quiet tail looks whether its reader is still there.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// Gives a one-time address of the pages.
+pub(crate) type Page = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// The accepting side. Dropped: closed, the file removed.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -41,7 +45,11 @@ impl Server {
     ///
     /// # Errors
     /// A sentence: the socket cannot be made there.
-    pub(crate) fn start(path: &Path, engine: Arc<Engine>) -> Result<Self, String> {
+    pub(crate) fn start(
+        path: &Path,
+        engine: Arc<Engine>,
+        console: Option<Page>,
+    ) -> Result<Self, String> {
         let listener = listen(path).map_err(|error| {
             format!("cannot open the control socket {}: {error}", path.display())
         })?;
@@ -49,7 +57,7 @@ impl Server {
         let shared = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || accept(&listener, &engine, &shared))
+            .spawn(move || accept(&listener, &engine, console.as_ref(), &shared))
             .map_err(|error| format!("cannot start a thread: {error}"))?;
         Ok(Self { path: path.to_owned(), stop, thread: Some(thread) })
     }
@@ -76,7 +84,12 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn accept(listener: &UnixListener, engine: &Arc<Engine>, stop: &Arc<AtomicBool>) {
+fn accept(
+    listener: &UnixListener,
+    engine: &Arc<Engine>,
+    console: Option<&Page>,
+    stop: &Arc<AtomicBool>,
+) {
     let open = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         if stop.load(Ordering::Acquire) {
@@ -97,10 +110,11 @@ fn accept(listener: &UnixListener, engine: &Arc<Engine>, stop: &Arc<AtomicBool>)
         }
         open.fetch_add(1, Ordering::AcqRel);
         let (engine, stop, count) = (Arc::clone(engine), Arc::clone(stop), Arc::clone(&open));
+        let console = console.cloned();
         let spawned =
             std::thread::Builder::new().name("control-client".to_owned()).spawn(move || {
                 // A reader that went away in mid-answer is its own business.
-                let _ = serve(stream, &engine, &stop);
+                let _ = serve(stream, &engine, console.as_ref(), &stop);
                 count.fetch_sub(1, Ordering::AcqRel);
             });
         if spawned.is_err() {
@@ -109,7 +123,12 @@ fn accept(listener: &UnixListener, engine: &Arc<Engine>, stop: &Arc<AtomicBool>)
     }
 }
 
-fn serve(mut stream: UnixStream, engine: &Engine, stop: &AtomicBool) -> io::Result<()> {
+fn serve(
+    mut stream: UnixStream,
+    engine: &Engine,
+    console: Option<&Page>,
+    stop: &AtomicBool,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(READ_LIMIT))?;
     stream.set_write_timeout(Some(WRITE_LIMIT))?;
     let mut line = String::new();
@@ -119,35 +138,55 @@ fn serve(mut stream: UnixStream, engine: &Engine, stop: &AtomicBool) -> io::Resu
         Err(error) => return answer(&mut stream, "error", &format!("not a request: {error}")),
     };
     match request {
-        Request::Status => answer(&mut stream, "ok", &engine.status()),
-        Request::Ledger => answer(&mut stream, "ok", &engine.ledger()),
-        Request::LedgerSince { since_ms } => result(&mut stream, engine.ledger_since(since_ms)),
-        Request::Health => answer(&mut stream, "ok", &engine.health()),
-        Request::Event { lsn, index } => result(&mut stream, engine.event(lsn, index)),
-        Request::Audit { sink } => result(&mut stream, engine.audit(&sink)),
+        Request::Console => match console {
+            Some(page) => answer(&mut stream, "ok", &page()),
+            None => answer(&mut stream, "error", &"the console is off (console.enabled = false)"),
+        },
         Request::Replay { ask } => {
             tracing::info!(?ask, "replay asked for");
             super::replay::serve(&mut stream, engine, &ask, stop)
         }
         Request::Tail { filter } => tail(&mut stream, engine, &filter, stop),
-        Request::QuarantineList { filter } => {
-            result(&mut stream, engine.quarantine().list(&filter))
-        }
-        Request::QuarantineShow { filter, limit } => {
-            result(&mut stream, engine.quarantine().show(&filter, limit.min(SHOWN_MAX)))
-        }
-        Request::QuarantineRedrive { filter, limit } => {
-            tracing::info!(?filter, limit, "quarantine redrive asked for");
-            result(&mut stream, engine.quarantine().redrive(&filter, limit))
-        }
         Request::Import { options } => {
             tracing::info!(file = options.name, "import asked for");
             result(&mut stream.try_clone()?, super::import::serve(stream, engine, &options, stop))
         }
+        other => result(&mut stream, ask(engine, &other)),
+    }
+}
+
+/// Requests of one answer, for whoever asks: the socket and the console.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub(crate) fn ask(engine: &Engine, request: &Request) -> Result<Value, String> {
+    fn value<T: Serialize>(value: T) -> Result<Value, String> {
+        serde_json::to_value(value).map_err(|error| error.to_string())
+    }
+    let quarantine = engine.quarantine();
+    match request {
+        Request::Status => value(engine.status()),
+        Request::Ledger => value(engine.ledger()),
+        Request::LedgerSince { since_ms } => value(engine.ledger_since(*since_ms)?),
+        Request::Health => value(engine.health()),
+        Request::Event { lsn, index } => value(engine.event(*lsn, *index)?),
+        Request::Audit { sink } => value(engine.audit(sink)?),
+        Request::QuarantineList { filter } => value(quarantine.list(filter)?),
+        Request::QuarantineShow { filter, limit } => {
+            value(quarantine.show(filter, (*limit).min(SHOWN_MAX))?)
+        }
+        Request::QuarantineRedrive { filter, limit } => {
+            tracing::info!(?filter, limit, "quarantine redrive asked for");
+            value(quarantine.redrive(filter, *limit)?)
+        }
         Request::QuarantineDiscard { filter, limit } => {
             tracing::info!(?filter, limit, "quarantine discard asked for");
-            result(&mut stream, engine.quarantine().discard(&filter, limit))
+            value(quarantine.discard(filter, *limit)?)
         }
+        Request::Console
+        | Request::Replay { .. }
+        | Request::Tail { .. }
+        | Request::Import { .. } => Err("this is asked by the control socket".to_owned()),
     }
 }
 

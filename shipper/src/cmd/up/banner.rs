@@ -14,10 +14,10 @@ use crate::term::{Tone, pad, wrap};
 /// Width of the left column.
 const LABEL: usize = 14;
 
-/// All of it; `console` is where the metrics are.
-pub(super) fn text(plan: &Plan, console: SocketAddr) -> String {
+/// All of it; `console` is where the metrics are, `page` the one-time address of the pages.
+pub(super) fn text(plan: &Plan, console: SocketAddr, page: Option<&str>) -> String {
     let mut out = String::from("\n");
-    head(plan, console, &mut out);
+    head(plan, console, page, &mut out);
     now(plan, &mut out);
     sdks(plan, &mut out);
     if plan.lan.is_some() {
@@ -43,7 +43,7 @@ fn line(label: &str, text: &str, out: &mut String) {
     let _ = writeln!(out, "  {}{text}", pad(label, LABEL));
 }
 
-fn head(plan: &Plan, console: SocketAddr, out: &mut String) {
+fn head(plan: &Plan, console: SocketAddr, page: Option<&str>, out: &mut String) {
     title(
         plan,
         "Tusk 已在接收：nginx 当场校验，写入本机文件，不向外发任何数据",
@@ -55,6 +55,9 @@ fn head(plan: &Plan, console: SocketAddr, out: &mut String) {
     line(pick(lang, "上报地址", "receive URL"), &plan.paint.tone(Tone::Good, &url), out);
     if plan.lan.is_some() {
         line(pick(lang, "本机地址", "from here"), &plan.url(&plan.here()), out);
+    }
+    if let Some(page) = page {
+        line(pick(lang, "控制台", "console"), &plan.paint.tone(Tone::Good, page), out);
     }
     line(pick(lang, "数据文件", "files"), &shorter(&plan.data.join("files")), out);
     if let Some(address) = plan.olap {

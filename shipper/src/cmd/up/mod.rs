@@ -123,6 +123,9 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     let listen = if arguments.lan { place::all(arguments.listen) } else { arguments.listen };
     let address = place::free((listen, arguments.port).into(), lang)?;
     loaded.config.listen = place::free(arguments.console, lang)?;
+    if arguments.web.is_some() {
+        loaded.config.console.web.clone_from(&arguments.web);
+    }
     if loaded.config.olap.enabled {
         loaded.config.olap.listen = place::free(loaded.config.olap.listen, lang)?;
     }
@@ -139,6 +142,10 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
         columns: term::columns(),
     };
 
+    loaded.config.console.receive = vec![plan.url(&plan.host())];
+    if plan.lan.is_some() {
+        loaded.config.console.receive.push(plan.url(&plan.here()));
+    }
     let conf = nginx::Conf { module: &module, user: user.as_ref(), plan: &plan };
     nginx::write(&conf)?;
     nginx::check(&nginx, &plan.data)?;
@@ -157,7 +164,7 @@ pub(crate) fn run(common: &Common, arguments: &Up) -> Result<ExitCode, Fail> {
     let mut nginx = Nginx::start(&nginx, &plan.data, plan.address)?;
 
     let layout = Layout::new(lang, plan.columns, plan.paint);
-    let mut text = banner::text(&plan, daemon.config.listen);
+    let mut text = banner::text(&plan, daemon.config.listen, daemon.page().as_deref());
     text += &layout.head();
     let shown = put(&text)? && follow(&plan, &daemon, &mut nginx, &events, &signals, &layout)?;
     if shown {
