@@ -50,6 +50,7 @@ macro_rules! parts {
 parts! {
     daemon,
     start,
+    boards,
     live,
     health,
     dictionary,

@@ -1,0 +1,18 @@
+export default {
+  title: 'Boards',
+  add: 'Save to board',
+  addTitle: 'Save to board',
+  board: 'Board',
+  pickOrName: 'Pick one, or type a new name and Enter',
+  tile: 'Title',
+  saved: 'Saved to the board',
+  name: 'Name of the board',
+  create: 'New board',
+  rename: 'Rename',
+  up: 'Move up',
+  sure: 'Remove the board “{name}”? The pages of its reports stay.',
+  none: 'No boards yet',
+  bare: 'Nothing on “{name}” yet',
+  how: 'Open any report and choose “Save to board”. The days of the board replace those of the report.',
+  ask: 'Boards are made by users who may manage.',
+};
