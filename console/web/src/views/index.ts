@@ -41,6 +41,36 @@ export const views: View[] = [
   },
   { path: '/trend', group: 'report', title: 'trend.title', component: () => import('./trend/index.vue') },
   { path: '/events', group: 'report', title: 'events.title', component: () => import('./events/index.vue') },
+  {
+    path: '/funnel',
+    group: 'report',
+    title: 'funnel.title',
+    component: () => import('./funnel/index.vue'),
+  },
+  {
+    path: '/retention',
+    group: 'report',
+    title: 'retention.title',
+    component: () => import('./retention/index.vue'),
+  },
+  {
+    path: '/paths',
+    group: 'report',
+    title: 'paths.title',
+    component: () => import('./paths/index.vue'),
+  },
+  {
+    path: '/attribution',
+    group: 'report',
+    title: 'attribution.title',
+    component: () => import('./attribution/index.vue'),
+  },
+  {
+    path: '/distribution',
+    group: 'report',
+    title: 'distribution.title',
+    component: () => import('./distribution/index.vue'),
+  },
   { path: '/pages', group: 'report', title: 'tables.pages', component: () => import('./tables/pages.vue') },
   {
     path: '/sources',
