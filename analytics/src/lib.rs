@@ -14,6 +14,7 @@ pub mod filter;
 mod form;
 pub mod presets;
 pub mod report;
+pub mod tags;
 
 pub use form::{Form, quoted};
 

@@ -5,15 +5,17 @@ mod behaviour;
 mod events;
 mod funnel;
 mod params;
+mod people;
 mod realtime;
 mod retention;
+mod segment;
 mod traffic;
 mod words;
 
 pub use params::{Context, Params, Problem, Values};
 pub use words::{MEASURES, Measure};
 
-use crate::filter;
+use crate::{filter, tags};
 use serde_json::Value;
 
 /// The same in Chinese and English.
@@ -104,6 +106,30 @@ reports! {
     "interval" "间隔" "Interval" behaviour::interval,
         "同一用户从第一个事件到其后第二个事件的时间。",
         "Time from one event to the next other event of the same person.";
+    "people" "用户列表" "Users" people::people,
+        "统计期内有事件（含服务端事件）的用户，最近活跃的在前；按 ID 查找时不限时间，也包括只有资料的用户。",
+        "People with events (server events included) in the period, the latest first; looked for by an id, of all times, those with only a profile too.";
+    "person" "用户资料" "Profile" people::person,
+        "一个人的资料（按时间回放）、身份标识、设备与活跃天；跨全部历史。",
+        "One person's profile (replayed in order of time), ids, devices and active days, over all history.";
+    "person_events" "行为序列" "Sequence" people::person_events,
+        "一个人的事件按访问分组：SDK 会话标识优先，否则同一设备间隔超过 30 分钟切开；服务端事件不属于访问。",
+        "One person's events by visit: the SDK's session, else a device's events with no pause over 30 minutes; server events are in no visit.";
+    "segment" "分群" "Segment" segment::segment,
+        "符合规则的去重用户数 ÷ 项目全部用户（有事件或有资料）。时间窗从现在往前算。",
+        "Distinct people the rule fits, of everybody with events or a profile. Windows reach back from now.";
+    "segment_users" "分群用户" "People of a segment" segment::segment_users,
+        "符合规则的用户及其最新标识。",
+        "People the rule fits, with their newest ids.";
+    "overlap" "分群重叠" "Overlap" segment::overlap,
+        "同时在哪几个分群里的去重用户数；每人恰好属于一种组合。",
+        "People by which of the segments they are in; everybody is in exactly one combination.";
+    "portrait" "画像" "Portrait" segment::portrait,
+        "分群内某个值的占比与全体占比之比为倾向（lift）；事件属性取每人最近一次的值；占比的分母是全部人数，没有值的人也在内。",
+        "Lift = a value's share within the segment ÷ its share of everybody; of event properties the newest value a person had; shares are of all people, those without a value included.";
+    "tag" "标签" "Tag" segment::tag,
+        "每个标签值的去重用户数；值按顺序判断，取第一个成立的。",
+        "People by value of the tag; values are tried in order, the first that holds is it.";
 }
 
 /// The report of a name.
@@ -169,7 +195,14 @@ impl<'a> Ask<'a> {
 
     /// The report's filter, and the segment it is limited to.
     fn filter(&mut self) -> Result<String, Problem> {
-        filter::sql(self.params.0.get("filter"), &mut self.values)
+        let fits = filter::sql(self.params.0.get("filter"), &mut self.values)?;
+        Ok(match self.params.0.get("segment") {
+            None | Some(Value::Null) => fits,
+            Some(rule) => {
+                let among = tags::segment(rule, &mut self.values)?;
+                if fits == "1" { among } else { format!("({fits} AND {among})") }
+            }
+        })
     }
 
     fn has_filter(&self) -> bool {
@@ -177,6 +210,7 @@ impl<'a> Ask<'a> {
             .0
             .get("filter")
             .is_some_and(|filter| !filter.is_null() && filter != &serde_json::json!({}))
+            || self.params.0.get("segment").is_some_and(|segment| !segment.is_null())
     }
 
     /// An event and its own filter, as a condition: `{"event": …, "filter": …}`.
@@ -225,6 +259,10 @@ mod tests {
             "steps": [{"event": "A'"}, {"event": "B"}], "measures": [{"event": "A'", "measure": "count"}],
             "first": {"event": "A'"}, "second": {"event": "B"},
             "filter": {"field": "fie'ld", "kind": "str", "op": "is", "values": ["val'ue"]},
+            "user": "42", "search": "some'id", "columns": [{"field": "co'l", "kind": "str"}],
+            "segment": {"did": "seg'did", "where": "str.seg = 'quo\"te'"}, "segments": [{"did": "o'ne"}, {"did_not": "tw'o"}],
+            "fields": [{"field": "po'r", "kind": "str", "scope": "user"}, {"field": "$city"}],
+            "tag": {"measure": {"n": {"agg": "count()", "where": "event = \"t'g\""}}, "value": [{"value": "v'1", "when": "n > 0"}]},
         })
     }
 
@@ -243,7 +281,10 @@ mod tests {
             assert!(!parts.is_empty());
             for part in parts {
                 assert!(!part.sql.contains('@'), "{}: {}", report.name, part.sql);
-                for bad in ["shop'", "Pay'", "am'ount", "A'", "fie'ld", "val'ue"] {
+                for bad in [
+                    "some'id", "co'l", "seg'did", "quo\"te", "o'ne", "tw'o", "po'r", "t'g", "v'1",
+                    "shop'", "Pay'", "am'ount", "A'", "fie'ld", "val'ue",
+                ] {
                     assert!(!part.sql.contains(bad), "{}: {bad} in {}", report.name, part.sql);
                 }
             }
