@@ -317,3 +317,7 @@ pub(super) fn types(snapshot: &Snapshot, project: &str) -> Vec<TypeLine> {
     lines.sort_by_key(|line| Reverse(line.last_ms));
     lines
 }
+
+#[cfg(test)]
+#[path = "tables_tests.rs"]
+mod tests;
