@@ -12,6 +12,7 @@
 pub mod api;
 pub mod assets;
 pub mod backend;
+pub mod clickhouse;
 pub mod error;
 pub mod guard;
 pub mod login;
@@ -46,8 +47,27 @@ pub struct Shared {
     pub store: Store,
     /// Who is logged in.
     pub sessions: Sessions,
+    /// The way to ClickHouse; [`Shared::clickhouse`] says what to do without one.
+    pub client: Option<clickhouse::Client>,
     /// State of the parts, made once.
     pub parts: api::Parts,
+}
+
+impl Shared {
+    /// The way to ClickHouse.
+    ///
+    /// # Errors
+    /// 503: none is set up.
+    pub fn clickhouse(&self) -> Result<&clickhouse::Client, Problem> {
+        self.client.as_ref().ok_or_else(|| {
+            Problem::new(
+                axum::http::StatusCode::SERVICE_UNAVAILABLE,
+                "clickhouse.none",
+                "没有配置 ClickHouse，报表不可用；请启用 [olap] 或配置 [sink.clickhouse]",
+                "there is no ClickHouse to ask: switch on [olap] or set up [sink.clickhouse]",
+            )
+        })
+    }
 }
 
 /// The console.
@@ -65,7 +85,8 @@ impl Console {
         let store = Store::open(&settings.folder)?;
         let parts = api::Parts::new(&settings, &store)?;
         let sessions = Sessions::default();
-        Ok(Self { shared: Arc::new(Shared { settings, backend, store, sessions, parts }) })
+        let client = clickhouse::Client::new(&settings);
+        Ok(Self { shared: Arc::new(Shared { settings, backend, store, sessions, client, parts }) })
     }
 
     /// Everything under `/`: the API and, for every other path, the pages.

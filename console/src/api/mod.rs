@@ -51,6 +51,7 @@ parts! {
     daemon,
     start,
     boards,
+    reports,
     live,
     health,
     dictionary,
