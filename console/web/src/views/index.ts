@@ -33,6 +33,7 @@ export const views: View[] = [
     title: 'overview.title',
     component: () => import('./overview/index.vue'),
   },
+  { path: '/boards', group: 'report', title: 'boards.title', component: () => import('./boards/index.vue') },
   {
     path: '/realtime',
     group: 'report',
