@@ -19,7 +19,12 @@ for (const [path, file] of Object.entries(files)) {
 
 const KEY = 'tusk.language';
 const saved = localStorage.getItem(KEY);
-const browser: Language = navigator.language.toLowerCase().startsWith('zh') ? 'zh' : 'en';
+const browser: Language = navigator.languages
+  .find((one) => /^(zh|en)\b/i.test(one))
+  ?.toLowerCase()
+  .startsWith('zh')
+  ? 'zh'
+  : 'en';
 const chosen = ref<Language>(saved === 'zh' || saved === 'en' ? saved : browser);
 
 export const i18n = createI18n({
@@ -36,9 +41,10 @@ export function setLanguage(to: Language, remember = true): void {
   if (remember) localStorage.setItem(KEY, to);
 }
 
-/** What the console's setting says holds until somebody chooses. */
+/** What the console's setting says holds where neither somebody chose nor the browser speaks one of the two. */
 export function suggestLanguage(to: string): void {
-  if (!saved && (to === 'zh' || to === 'en')) setLanguage(to, false);
+  const spoken = navigator.languages.some((one) => /^(zh|en)\b/i.test(one));
+  if (!saved && !spoken && (to === 'zh' || to === 'en')) setLanguage(to, false);
 }
 
 /** The text in the language of the page. */
