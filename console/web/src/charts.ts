@@ -1,29 +1,19 @@
 // The part of ECharts that the pages use; loaded when the first chart is shown.
-import { BarChart, HeatmapChart, LineChart, PieChart, SankeyChart, ScatterChart } from 'echarts/charts';
-import {
-  GridComponent,
-  LegendComponent,
-  LegendScrollComponent,
-  MarkLineComponent,
-  TooltipComponent,
-  VisualMapComponent,
-} from 'echarts/components';
+import { BarChart, LineChart, PieChart, SankeyChart } from 'echarts/charts';
+import { GridComponent, LegendComponent, LegendScrollComponent, TooltipComponent } from 'echarts/components';
 import { init, use, type EChartsCoreOption, type EChartsType } from 'echarts/core';
 import { CanvasRenderer } from 'echarts/renderers';
 
 use([
   BarChart,
-  HeatmapChart,
   LineChart,
   PieChart,
   SankeyChart,
-  ScatterChart,
+  ,
   GridComponent,
   LegendComponent,
   LegendScrollComponent,
-  MarkLineComponent,
   TooltipComponent,
-  VisualMapComponent,
   CanvasRenderer,
 ]);
 
