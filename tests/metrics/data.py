@@ -35,7 +35,7 @@ class Data(Sent):
         for event in self.client:
             self.first_day.setdefault(event.user, event.day)
         self.visits = self._visits()
-        self._profiles = None
+        self._profiles = self._items = None
 
     def _visits(self):
         by_session, by_device = {}, {}
@@ -107,10 +107,26 @@ class Data(Sent):
             return value if isinstance(value, list) else None
         if kind == "str":
             return self.text(event, name)
+        if kind == "item":
+            return self.of_item(event, field)
         value = event.props.get(name)
         if name == "$lib":
             value = event.lib
         return value
+
+    def of_item(self, event, field):
+        """An attribute of the item whose id the event has: as the item's operations, in the order of time, left it."""
+        if self._items is None:
+            self._items = {}
+            for operation in sorted(self.items, key=lambda one: (one.time, one.seq)):
+                key = operation.record["item_type"], operation.distinct
+                if operation.kind == "item_delete":
+                    self._items.pop(key, None)
+                else:
+                    self._items.setdefault(key, {}).update(operation.record["properties"])
+        attribute = self._items.get((field["item_type"], str(event.props.get(field["by"], ""))), {}).get(field["field"])
+        number = isinstance(attribute, (int, float)) and not isinstance(attribute, bool)
+        return attribute if number == (field.get("as") == "num") else None
 
     def label(self, event, field):
         """What a group is called: a preset that was not sent is an empty text."""

@@ -1,7 +1,10 @@
 """Funnels: how far people get, each once, in a window from the first step."""
 
+import time
+
 from filters import matches
 from measures import quantile
+from sent import ZONE_OFFSET_MS
 from table import Table
 
 DAY_MS = 86_400_000
@@ -37,18 +40,30 @@ def deepest(data, events, steps, first, last, window_ms):
 
 
 def tries(data, params):
-    """(user, depth, first event, times) of everybody who took the first step."""
+    """(user, depth, first event, times) of everybody who took the first step: the deepest try, or with `same` the deepest of any value."""
     from sent import day_number
 
     first, last = day_number(params["from"]), day_number(params["to"])
     window_ms = params.get("window_ms", 7 * DAY_MS)
-    steps = params["steps"]
+    steps, same = params["steps"], params.get("same")
     names = {step["event"] for step in steps}
     for user, events in data.by_user.items():
         mine = [event for event in events if event.name in names and event.day >= first and matches(data, event, params.get("filter"))]
-        depth, start, times = deepest(data, mine, steps, first, last, window_ms)
-        if depth:
-            yield user, depth, start, times
+        lots = [mine]
+        if same:
+            by_value = {}
+            for event in mine:
+                value = data.value(event, same)
+                if value is not None:
+                    by_value.setdefault(value, []).append(event)
+            lots = list(by_value.values())
+        best = (0, None, [])
+        for lot in lots:
+            found = deepest(data, lot, steps, first, last, window_ms)
+            if found[0] > best[0] or (found[0] == best[0] and found[0] and found[1].time < best[1].time):
+                best = found
+        if best[0]:
+            yield user, *best
 
 
 def funnel(data, params):
@@ -85,6 +100,26 @@ def cases(data):
     dear = {"field": "price", "kind": "num", "op": "ge", "values": [200]}
     yield "funnel", data.last(16) | {"steps": [SHOP[0] | {"filter": dear}, SHOP[1], SHOP[3]]}, expected
     yield "funnel", data.last(16) | {"steps": [{"event": "$MPLaunch"}, {"event": "$MPViewScreen"}, SHOP[0]], "filter": {"field": "$os", "kind": "preset", "op": "is", "values": ["iOS"]}}, expected
+    product = {"field": "product_id", "kind": "str"}
+    yield "funnel", data.last(16) | {"steps": SHOP[:2], "same": product}, expected
+    yield "funnel", data.last(10) | {"steps": SHOP[:2], "same": product, "window_ms": 60_000, "group_by": [{"field": "category", "kind": "str"}]}, expected
+    for step, dropped in ((1, False), (2, True), (4, True), (4, False)):
+        yield "funnel", data.last(10) | {"steps": SHOP, "people": {"step": step, "dropped": dropped}, "limit": 100_000}, expected_people
+
+
+def moment(ms):
+    """`YYYY-MM-DD hh:mm:ss.mmm` in Shanghai."""
+    whole, rest = divmod(ms + ZONE_OFFSET_MS, 1000)
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(whole))}.{rest:03d}"
+
+
+def expected_people(data, params):
+    """How deep, from when and until when: of those who got to a step, or of those who did not though they got to the one before."""
+    step, dropped = params["people"]["step"], params["people"]["dropped"]
+    found = [(depth, times) for _, depth, _, times in tries(data, params) if (depth == step - 1 if dropped else depth >= step)]
+    found.sort(key=lambda each: (each[1][-1], each[1][0]), reverse=True)
+    rows = [{"depth": depth, "first_time": moment(times[0]), "last_time": moment(times[-1])} for depth, times in found]
+    return {"people": Table(["depth", "first_time", "last_time"], rows)}
 
 
 def expected(data, params):

@@ -137,11 +137,18 @@ class Funnel(unittest.TestCase):
         self.assertEqual({key: group["reached"] for key, group in found.items()}, {("北京",): [1, 1, 0]})
 
 
+    def test_all_steps_may_be_asked_to_share_a_value(self):
+        found = data(event("A", 0, sku="1"), event("B", 1, sku="2"), event("A", 2, sku="2"), event("B", 3, sku="2"), event("C", 4, sku="1"))
+        same = WHOLE | {"steps": self.steps, "same": {"field": "sku", "kind": "str"}}
+        self.assertEqual(funnel.funnel(found, same)[()]["reached"], [1, 1, 0])
+        self.assertEqual(funnel.funnel(found, WHOLE | {"steps": self.steps})[()]["reached"], [1, 1, 1])
+
+
 class Others(unittest.TestCase):
     def test_retention_has_no_cell_for_a_day_that_is_not_over(self):
         found = data(page(0), page(0, "d2"), page(DAY_MS))
         cells = retention.cells(found, WHOLE | {"now_ms": T + 2 * DAY_MS}, 7)
-        self.assertEqual(cells, {(DAY, 0): (2, 2), (DAY, 1): (2, 1)})
+        self.assertEqual(cells, {(DAY, 0): (2, 2, 0), (DAY, 1): (2, 1, 1)})
 
     def test_the_amounts_of_all_channels_are_the_total(self):
         touches = [page(-2 * DAY_MS, **{"$utm_source": "a"}), page(-DAY_MS, **{"$utm_source": "b"}), page(-MINUTE)]

@@ -99,6 +99,10 @@ def cases(data):
     yield "events", data.last(7) | {"measures": [{"event": "SearchProduct", "measure": "count"}], "group_by": [tags]}, expected
     yield "events", data.last(7) | {"measures": [{"event": "SubmitOrder", "measure": "sum", "property": "has_coupon"}, {"event": "SubmitOrder"}], "formula": "A / B"}, expected
     yield "events", data.last(7) | {"measures": [{"event": "ViewProduct", "measure": "distinct", "property": {"field": "product_id", "kind": "str"}}]}, expected
+    brand = {"field": "brand", "kind": "item", "by": "product_id", "item_type": "sku"}
+    dear = {"field": "price", "kind": "item", "as": "num", "by": "product_id", "item_type": "sku", "op": "ge", "values": [500]}
+    yield "events", data.last(7) | {"measures": price[:1], "group_by": [brand]}, expected
+    yield "events", data.last(7) | {"measures": [{"event": "AddToCart", "measure": "users"}], "group_by": [lib, brand], "filter": dear}, expected
     for condition in (
         {"field": "price", "kind": "num", "op": "between", "values": [100, 500]},
         {"field": "price", "kind": "num", "op": "unset"},

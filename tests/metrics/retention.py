@@ -56,7 +56,7 @@ def returners(data, params):
 
 
 def cells(data, params, span):
-    """{(start, n): (people, came back)} for n from 0 to `span`; cells whose unit is not over yet are not there."""
+    """{(start, n): (people, came back, came back in any unit from the first after the start to n)} for n from 0 to `span`; cells whose unit is not over yet are not there."""
     unit = params.get("unit", "day")
     begin, back = starters(data, params), returners(data, params)
     today = unit_of(unit, (params["now_ms"] + ZONE_OFFSET_MS) // DAY_MS)
@@ -64,7 +64,8 @@ def cells(data, params, span):
     for start, people in begin.items():
         for later in range(span + 1):
             if start + later < today or later == 0:
-                found[unit_start(unit, start), later] = (len(people), len(people & back.get(start + later, set())))
+                within = set().union(*(back.get(start + each, set()) for each in range(1, later + 1)))
+                found[unit_start(unit, start), later] = (len(people), len(people & back.get(start + later, set())), len(people & within))
     return found
 
 
@@ -76,12 +77,43 @@ def cases(data):
     yield "retention", data.last(10) | {"start": {"event": "ViewProduct"}, "return": {"event": "PayOrder"}, "span": 7}, expected
     cheap = {"field": "price", "kind": "num", "op": "lt", "values": [100]}
     yield "retention", data.last(10) | {"start": {"event": "AddToCart", "filter": cheap}, "span": 5}, expected
+    yield "retention", data.last(12) | {"span": 9, "mean": True}, expected
+    start = data.last(12)["from"]
+    for later, came_back in ((1, True), (3, True), (3, False)):
+        yield "retention", data.last(12) | {"span": 9, "cell": {"start": start, "later": later, "back": came_back}, "limit": 100_000}, expected_people
+
+
+def expected_people(data, params):
+    """The people of a cell, by what they are called."""
+    unit, cell = params.get("unit", "day"), params["cell"]
+    began = unit_of(unit, day_number(cell["start"]))
+    people = starters(data, params).get(began, set())
+    came = people & returners(data, params).get(began + cell["later"], set())
+    listed = came if cell["back"] else people - came
+    rows = [{"distinct_id": name} for name in sorted(known_as(data, params, user) for user in listed)]
+    return {"people": Table(["distinct_id"], rows)}
+
+
+def known_as(data, params, user):
+    """What a person is called: the newest login, else the newest id; by events from the range on."""
+    mine = [event for event in data.by_user[user] if event.day >= day_number(params["from"])]
+    logins = [event for event in mine if event.login]
+    return logins[-1].login if logins else mine[-1].distinct
 
 
 def expected(data, params):
     """Parts of the answer."""
-    rows = [
-        {"start": start, "later": later, "people": people, "back": back, "rate": back / people}
-        for (start, later), (people, back) in cells(data, params, params["span"]).items()
-    ]
-    return {"rows": Table(["start", "later"], rows)}
+    rows, sums = [], {}
+    for (start, later), counts in cells(data, params, params["span"]).items():
+        people, back, within = counts
+        rows.append({"start": start, "later": later} | shares(people, back, within))
+        sums[later] = [one + other for one, other in zip(sums.get(later, (0, 0, 0)), counts)]
+    parts = {"rows": Table(["start", "later"], rows)}
+    if params.get("mean"):
+        parts["mean"] = Table(["later"], [{"later": later} | shares(*counts) for later, counts in sums.items()])
+    return parts
+
+
+def shares(people, back, within):
+    """The numbers of a cell."""
+    return {"people": people, "back": back, "rate": back / people, "within": within, "within_rate": within / people}
