@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 export PATH="$HOME/.cargo/bin:$PATH"
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=${RUST_BACKTRACE:-0}
 logs=target/test
-stages=(deps lint unit build servers e2e sdk sinks days faults fuzz)
+stages=(deps lint unit build servers e2e sdk console sinks days faults fuzz)
 
 passed=0 failed=0 summary=()
 
@@ -50,7 +50,7 @@ lint() {
   stage clippy 900 cargo clippy --locked --all-targets -- -D warnings || true
 }
 unit() {
-  stage unit 1200 cargo test -q --locked --no-fail-fast -p event -p shm-ring -p shipper -p analytics || true
+  stage unit 1200 cargo test -q --locked --no-fail-fast -p event -p shm-ring -p shipper -p analytics -p console || true
   # Every schedule of the ring's two protocols; other flags, so a target of its own.
   stage models 600 env RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
     cargo test -q --locked -p shm-ring --lib || true
@@ -62,13 +62,24 @@ build() {
   NGINX_BUILD_DIR=$(scripts/nginx-headers.sh "$nginx") stage clippy-module 900 cargo clippy --locked -p ngx-module -- -D warnings || true
 }
 e2e() {
-  mapfile -t these < <(others 'sdk_*' 'olap_*' 'sink_*' 'faults*' bad_days)
+  mapfile -t these < <(others 'sdk_*' 'olap_*' 'console_*' 'reports_*' 'sink_*' 'faults*' bad_days)
   stage e2e 900 cargo test -q --locked --no-fail-fast -p tusk-tests --lib "${these[@]}" || true
 }
 sdk() {
   local name
   for name in node python java miniprogram web; do
     stage "sdk-$name" 600 cargo test -q --locked -p tusk-tests --test "sdk_$name" -- --nocapture || true
+  done
+}
+# The pages as `make run` builds them, their lint, then everything that is seen through them.
+console() {
+  local path name
+  stage pages 600 scripts/pages.sh || return
+  stage pages-lint 300 npm --prefix console/web run --silent check || true
+  for path in tests/tests/console_*.rs tests/tests/reports_*.rs; do
+    [ -e "$path" ] || continue
+    name=$(basename "$path" .rs)
+    stage "$name" 600 cargo test -q --locked --no-fail-fast -p tusk-tests --test "$name" -- --nocapture || true
   done
 }
 servers() { stage servers 900 bash -c 'scripts/servers.sh kafka hdfs && scripts/libchdb.sh'; }
@@ -100,7 +111,7 @@ for name in "${wanted[@]}"; do
   esac
 done
 # A stage on its own still needs what it tests.
-if [ $# -gt 0 ] && [[ " ${wanted[*]} " =~ \ (e2e|sdk|sinks|days|faults)\  ]] && [[ " ${wanted[*]} " != *" build "* ]]; then
+if [ $# -gt 0 ] && [[ " ${wanted[*]} " =~ \ (e2e|sdk|console|sinks|days|faults)\  ]] && [[ " ${wanted[*]} " != *" build "* ]]; then
   wanted=(build "${wanted[@]}")
 fi
 for name in "${wanted[@]}"; do
