@@ -9,7 +9,6 @@ use([
   LineChart,
   PieChart,
   SankeyChart,
-  ,
   GridComponent,
   LegendComponent,
   LegendScrollComponent,
