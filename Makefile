@@ -20,16 +20,16 @@ DATA   ?= data
 run: deps-run module tusk ## Collector on http://127.0.0.1:8106, events shown as they come (LISTEN= PORT= LAN=1 TLS=1)
 	@# The embedded ClickHouse (178 MB) is fetched and built meanwhile; its first events are the first that came.
 	@# So are the pages: until they are there the address says so.
-	@mkdir -p -m 750 $(DATA) && { $(MAKE) -s pages >$(DATA)/pages-build.log 2>&1; $(MAKE) -s olap >$(DATA)/olap-build.log 2>&1; } & \
+	@mkdir -p -m 750 $(DATA) && { $(MAKE) -s pages >$(DATA)/pages-build.log 2>&1 & $(MAKE) -s olap >$(DATA)/olap-build.log 2>&1 & }; \
 	exec target/$(PROFILE)/tusk up --nginx $(NGINX) --module $(MODULE_SO) --data $(DATA) --olap-wait $(DATA)/olap-build.log --web $(PAGES) \
 	  $(if $(LISTEN),--listen $(LISTEN)) $(if $(PORT),--port $(PORT)) $(if $(filter 1,$(LAN)),--lan) $(if $(filter 1,$(TLS)),--tls)
 
 demo: DATA = data/demo
-demo: deps-run build ## make run with a shop page (real web SDK), 14 days of history and traffic: every screen alive in a minute (RATE=20)
+demo: deps-run module tusk pages ## make run with a shop page (real web SDK), 14 days of history and traffic: every screen alive in a minute (RATE=20)
 	@npm ci --prefix demo/shop --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@mkdir -p -m 750 $(DATA) && { $(MAKE) -s olap >$(DATA)/olap-build.log 2>&1 & }; \
 	exec python3 demo/demo.py --data $(DATA) --rate $(or $(RATE),20) -- target/$(PROFILE)/tusk up --nginx $(NGINX) --module $(MODULE_SO) \
-	  --data $(DATA) --olap-wait $(DATA)/olap-build.log $(if $(LISTEN),--listen $(LISTEN)) $(if $(PORT),--port $(PORT))
+	  --data $(DATA) --olap-wait $(DATA)/olap-build.log --web $(PAGES) $(if $(LISTEN),--listen $(LISTEN)) $(if $(PORT),--port $(PORT))
 
 test: ## Everything CI runs: lint, unit, real nginx, real SDKs, faults
 	@scripts/test.sh
