@@ -66,6 +66,31 @@ main(async () => {
   });
   await site.close();
 
+  await check('a funnel shows who was lost, retention who is new', page, async () => {
+    const other = await shop(PROJECT);
+    await other.visit('/');
+    await other.close();
+    const range = { from: today(), to: today() };
+    const steps = ['$pageview', 'PayOrder'].map((event) => ({ event, filter: null }));
+    await until('both people in the funnel', async () => {
+      await page.goto(to('/funnel', { range, steps }));
+      await page.waitForSelector('[data-test="step-1"], .empty, .error');
+      return (await page.$('[data-test="step-1"]')) && (await page.textContent('[data-test="step-1"]')).trim() === '2 人';
+    }, 40_000);
+    equal((await page.textContent('[data-test="step-2"]')).trim(), '1 人');
+    equal((await page.textContent('[data-test="funnel-total"]')).trim(), '50.0%');
+    await page.click('[data-test="drop-2"]');
+    await page.waitForSelector('[data-test="people"] tbody td');
+    equal(await page.$$eval('[data-test="people"] tbody tr', (rows) => rows.length), 1, 'people lost');
+    await picture(page, 'funnel');
+    await page.goto(to('/retention', { range }));
+    await page.waitForSelector('[data-test="cohorts"]');
+    const cells = await page.$$eval('[data-test="cohorts"] tbody tr:last-child > *', (all) => all.map((cell) => cell.textContent.trim()));
+    // A day that is not over has no cell behind its start.
+    equal(cells, [today(), '2', '100.0%']);
+    await picture(page, 'retention');
+  });
+
   await check('the language switches, and stays', page, async () => {
     await page.goto(to('/overview'));
     await page.waitForSelector('h1:has-text("概览")');
