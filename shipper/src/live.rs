@@ -50,13 +50,13 @@ fn event_of(event: &TapEvent) -> Event {
         recv_ms: event.recv_ms,
         time_ms: event.time_ms,
         sent_ms: event.sent_ms,
-        project: event.project.clone(),
+        project: plain(&event.project),
         kind: event.kind.clone(),
-        event: event.event.clone(),
-        user: event.user.clone(),
-        sdk: event.sdk.clone(),
-        sdk_version: event.sdk_version.clone(),
-        app_version: event.app_version.clone(),
+        event: plain(&event.event),
+        user: plain(&event.user),
+        sdk: plain(&event.sdk),
+        sdk_version: plain(&event.sdk_version),
+        app_version: plain(&event.app_version),
         ip: event.ip.clone(),
         verdict: event.verdict,
         duplicate: event.duplicate,
@@ -68,6 +68,14 @@ fn event_of(event: &TapEvent) -> Event {
         json: event.json.clone(),
         raw: event.raw.clone(),
     }
+}
+
+/// A piece of JSON text without its escapes: an event is shown by the name it has, not by the way a client wrote it.
+fn plain(text: &str) -> String {
+    if !text.contains('\\') {
+        return text.to_owned();
+    }
+    serde_json::from_str(&format!("\"{text}\"")).unwrap_or_else(|_| text.to_owned())
 }
 
 /// Events a second.

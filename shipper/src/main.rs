@@ -15,6 +15,7 @@ mod daemon;
 mod embed;
 mod http;
 mod lang;
+mod live;
 mod log;
 mod term;
 

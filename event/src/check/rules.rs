@@ -141,7 +141,9 @@ pub(super) fn judge(
         lib_version: span(element.get(Field::LibVersion)),
         app_version: span(app_version),
     });
-    !context.followed.is_empty() && is_followed(context.followed, id.of(text))
+    !context.followed.is_empty()
+        && (is_followed(context.followed, id.of(text))
+            || has_followed_device(context.followed, json.of(out.bytes())))
 }
 
 /// The project an event belongs to.
@@ -429,6 +431,22 @@ fn mend(bytes: &mut [u8], json: Span, lone: &[u32], element: &Element, edits: &E
             escape.copy_from_slice(b"\\ufffd");
         }
     }
+}
+
+/// Whether a device's own id is followed, which a login does not change. Members are looked for as text, wherever they stand: this
+/// decides what is shown to whoever watches, nothing else.
+#[cold]
+#[inline(never)]
+fn has_followed_device(followed: &[u64], json: &[u8]) -> bool {
+    let names: [&[u8]; 3] = [b"\"anonymous_id\"", b"\"$device_id\"", b"\"login_id\""];
+    names.iter().any(|name| {
+        let Some(at) = memchr::memmem::find(json, name) else { return false };
+        let rest = json.get(at + name.len()..).unwrap_or_default().trim_ascii_start();
+        let Some(rest) = rest.strip_prefix(b":") else { return false };
+        let Some(text) = rest.trim_ascii_start().strip_prefix(b"\"") else { return false };
+        let end = memchr::memchr(b'"', text).unwrap_or(0);
+        is_followed(followed, text.get(..end).unwrap_or_default())
+    })
 }
 
 #[cold]

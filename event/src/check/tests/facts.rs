@@ -246,6 +246,24 @@ fn a_followed_id_is_seen() {
 }
 
 #[test]
+fn a_followed_device_is_seen_whoever_is_logged_in() {
+    let setup = Setup { followed: vec![watch_hash(b"d-1")], ..Setup::default() };
+    for (more, seen) in [
+        (r#""anonymous_id":"d-1","#, true),
+        (r#""login_id" : "d-1","#, true),
+        (r#""anonymous_id":"d-11","#, false),
+        (r#""anonymous_id":7,"#, false),
+        ("", false),
+    ] {
+        let (mut scratch, mut out) = (JsonScratch::default(), Builder::default());
+        let envelopes = &mut Envelopes::default();
+        events(event(more).as_bytes(), &setup.context(), &mut scratch, envelopes, &mut out)
+            .unwrap();
+        assert_eq!(scratch.follows, seen, "{more}");
+    }
+}
+
+#[test]
 fn a_fault_shows_the_text_around_it() {
     let setup = Setup::default();
     let (mut scratch, mut out) = (JsonScratch::default(), Builder::default());
