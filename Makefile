@@ -78,6 +78,9 @@ faults: ## Kill anything at random under load, FAULTS=300 SEED=7; ends with faul
 bench: ## CPU per request against nginx itself and nginx + Lua, and delivery against plain clients; writes target/bench.json
 	@bench/run.sh && bench/run.sh deliver
 
+bench-reports: tusk olap ## p95 of every report over 10 M events on the embedded ClickHouse (EVENTS=10000000)
+	@python3 bench/reports.py --tusk target/$(PROFILE)/tusk $(if $(EVENTS),--events $(EVENTS))
+
 fuzz: ## Long fuzz runs of every decoder (SECONDS_EACH=600)
 	@fuzz/run.sh
 
@@ -87,4 +90,4 @@ clean: ## Remove build products; keeps data
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run demo test build tusk olap module install uninstall deps deps-run lint faults bench fuzz clean help
+.PHONY: run demo test build tusk olap module install uninstall deps deps-run lint faults bench bench-reports fuzz clean help

@@ -1,6 +1,6 @@
 """Every report against the oracle: `python3 tests/metrics/check.py LOG CONSOLE_URL [report…]`.
 
-LOG is the file that was imported (`demo/traffic history`), CONSOLE_URL a console over the same events. Asks `POST /api/reports/<name>` and
+LOG is the file that was imported (`demo/traffic history`), CONSOLE_URL a console over the same events, as `tusk console` prints it. Asks `POST /api/reports/<name>` and
 compares all rows with what the oracle counts from LOG. Prints one line a case and each difference; exit 1 if there is one.
 """
 
@@ -26,15 +26,18 @@ class Console:
     """The console's API."""
 
     def __init__(self, url):
+        url, _, key = url.partition("?key=")
         self.url = url.rstrip("/")
-        self.token = json.load(urllib.request.urlopen(self.url + "/api/session"))["token"]
+        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        if key:
+            self.opener.open(urllib.request.Request(self.url + "/api/invited", json.dumps({"key": key}).encode(), {"Content-Type": "application/json"}))
 
     def report(self, name, params):
         """The answer's parts: {part: [row as a dictionary]}."""
         body = json.dumps(params).encode()
-        request = urllib.request.Request(f"{self.url}/api/reports/{name}", body, {"Content-Type": "application/json", "x-tusk-token": self.token})
+        request = urllib.request.Request(f"{self.url}/api/reports/{name}", body, {"Content-Type": "application/json"})
         try:
-            answer = json.load(urllib.request.urlopen(request, timeout=60))
+            answer = json.load(self.opener.open(request, timeout=120))
         except urllib.error.HTTPError as problem:
             raise AssertionError(f"{problem.code} {problem.read().decode(errors='replace')[:2000]}") from None
         parts = {}
