@@ -2,7 +2,8 @@
 'use strict';
 const { base, check, consoleUrl, equal, main, open, picture, shop, until } = require('./harness.js');
 
-const PROJECT = 'web_console';
+// A project of its own each time, so that the script can be run again over the same data.
+const PROJECT = `web_console_${Date.now()}`;
 /** First paint of a page that was loaded before, ms. */
 const PAINT_MAX = 1000;
 const XSS = '<img src=x onerror="window.hurt=1">';
