@@ -119,7 +119,7 @@ fn folder(shared: &Shared, root: &Path, by_receive: bool, asked: &Asked) -> Opti
     let mut zone = Zone::named(&shared.timezone).ok()?;
     let hour = zone.hour(if by_receive { asked.recv_ms } else { asked.time_ms });
     let folder = root.join(project_folder(asked.project.as_bytes()));
-    Some(folder.join(format!("dt={}", hour.dt())).join(format!("hour={}", hour.hour())))
+    Some(folder.join(hour.dt()).join(hour.hour()))
 }
 
 /// The file whose range holds the record; `None` before it is finished.
