@@ -12,6 +12,8 @@ export interface Field {
   field: string;
   kind: Kind;
 }
+/** What rows are grouped by: a property, or an attribute of the item whose id the property `by` holds. */
+export type Group = Field | { field: string; kind: 'item'; by: string; as: 'str' | 'num' };
 export interface Condition extends Field {
   op: Operator;
   values: (string | number)[];
@@ -28,7 +30,7 @@ export interface Params extends Partial<Range> {
   project?: string;
   filter?: Filter | null;
   segment?: string;
-  group_by?: Field[];
+  group_by?: Group[];
   unit?: Unit;
   limit?: number;
   [own: string]: unknown;

@@ -11,4 +11,8 @@ export default {
   addStep: 'Add a step',
   up: 'Move up',
   down: 'Move down',
+  item: 'Item attribute',
+  itemHelp: 'Groups by what is known of the item an event is about, such as product id → category.',
+  itemId: 'The id in the event',
+  itemAttribute: 'Attribute of the item',
 };

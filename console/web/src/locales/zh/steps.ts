@@ -11,4 +11,8 @@ export default {
   addStep: '添加步骤',
   up: '上移',
   down: '下移',
+  item: '物品属性',
+  itemHelp: '按事件所属物品的属性分组，如商品 ID → 品类。',
+  itemId: '事件里的物品 ID',
+  itemAttribute: '物品的属性',
 };
