@@ -1,5 +1,7 @@
 //! `/api/reports…`: the list, a report's answer, its SQL, its rows as a file.
 
+mod export;
+mod file;
 mod fresh;
 mod shown;
 
@@ -43,6 +45,7 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/api/reports", get(list))
         .route("/api/reports/{name}", post(run_one))
         .route("/api/reports/{name}/sql", post(sql))
+        .route("/api/reports/{name}/{file}", get(export::export))
 }
 
 /// Nothing runs.
