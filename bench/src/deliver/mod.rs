@@ -5,6 +5,8 @@
 
 mod drive;
 mod filled;
+mod flume;
+mod hdfs;
 mod kafka;
 mod latency;
 
@@ -22,6 +24,8 @@ struct Case {
 const CASES: &[Case] = &[
     Case { name: "kafka", measure: kafka::measure },
     Case { name: "latency", measure: latency::measure },
+    Case { name: "flume", measure: flume::measure },
+    Case { name: "hdfs", measure: hdfs::measure },
 ];
 
 /// What can be chosen.
