@@ -8,6 +8,8 @@ use crate::presets;
 const COLUMNS_MAX: usize = 20;
 /// Ids, devices and events listed of one person.
 const ITEMS_MAX: usize = 200;
+/// Tags computed for one person.
+const TAGS_MAX: usize = 20;
 /// Days of activity shown of one person.
 const DAYS: usize = 400;
 /// Longest id that is looked for, bytes.
@@ -148,14 +150,27 @@ pub(super) fn person(params: &Params, context: &Context<'_>) -> Result<Vec<Part>
     let did = format!(
         "SELECT event, count() AS count, toString(max(time)) AS last_time {events} GROUP BY event ORDER BY count DESC, event LIMIT {ITEMS_MAX}"
     );
-    Ok(vec![
+    let mut parts = vec![
         ask.part("who", who),
         ask.part("profile", profile.to_owned()),
         ask.part("ids", ids),
         ask.part("shared", shared),
         ask.part("days", days),
         ask.part("events", did),
-    ])
+    ];
+    let mut tags = Vec::new();
+    for rule in params.list("tags", TAGS_MAX)? {
+        let name = rule.get("name").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let name = ask.values.text(name);
+        let rows = crate::tags::tag(rule, &mut ask.values)?;
+        tags.push(format!(
+            "SELECT {name} AS tag, value FROM ({rows}) WHERE user_id = {{user:UInt64}}"
+        ));
+    }
+    if !tags.is_empty() {
+        parts.push(ask.part("tags", tags.join(" UNION ALL ")));
+    }
+    Ok(parts)
 }
 
 /// What one person did.

@@ -108,6 +108,9 @@ fn node(
     if let Some(inner) = rule.get("not") {
         return Ok(format!("(NOT {})", node(inner, values, deeper, left)?));
     }
+    if let Some(inner) = rule.get("segment") {
+        return node(inner.get("rule").unwrap_or(inner), values, deeper, left);
+    }
     *left = left.checked_sub(1).ok_or_else(|| {
         bad(format!("最多 {LEAVES_MAX} 个条件"), format!("at most {LEAVES_MAX} conditions"))
     })?;
@@ -377,6 +380,7 @@ mod tests {
             json!({"sequence": ["a"]}),
             json!({"sequence": ["a", {"where": "event = 'b'"}]}),
             json!({"tag": "unknown"}),
+            json!({"segment": "unknown"}),
             json!({"tag": {}}),
             json!({"did": "a", "having": "num.x > 1"}),
         ] {

@@ -57,6 +57,7 @@ parts! {
     dictionary,
     expected,
     alerts,
+    segments,
 }
 
 /// Runs what may block (the daemon, files) off the server's threads.

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::built;
 use super::file::{File, Out};
+use crate::api::segments;
 use crate::Shared;
 use crate::error::Problem;
 use crate::guard::Viewer;
@@ -56,9 +57,10 @@ pub(super) async fn export(
         "export.xlsx" => (true, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
         _ => return Err(unknown()),
     };
-    let params = serde_json::from_str(asked.q.as_deref().unwrap_or("{}")).map_err(|_| {
+    let mut params: Value = serde_json::from_str(asked.q.as_deref().unwrap_or("{}")).map_err(|_| {
         Problem::bad("report.bad_parameter", "参数 q 应为 JSON", "parameter q is to be JSON")
     })?;
+    segments::resolve(&shared, &mut params).await?;
     let params = Params(params);
     let (report, parts) = built(&shared, &name, &params)?;
     let chosen = |name: &str| asked.part.as_deref().is_none_or(|part| part == name);

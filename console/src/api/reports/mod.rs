@@ -15,6 +15,7 @@ use axum::{Json, Router};
 use futures_util::future::try_join_all;
 use serde_json::{Map, Value, json};
 
+use super::segments;
 use crate::clickhouse::Answer;
 use crate::error::Problem;
 use crate::guard::Viewer;
@@ -84,8 +85,9 @@ async fn run_one(
     Extract(shared): Extract<Arc<Shared>>,
     Viewer(who): Viewer,
     Path(name): Path<String>,
-    Json(body): Json<Value>,
+    Json(mut body): Json<Value>,
 ) -> Result<Json<Value>, Problem> {
+    segments::resolve(&shared, &mut body).await?;
     let params = Params(body);
     let (report, parts) = built(&shared, &name, &params)?;
     let client = shared.clickhouse()?;
@@ -123,8 +125,9 @@ async fn sql(
     Extract(shared): Extract<Arc<Shared>>,
     _: Viewer,
     Path(name): Path<String>,
-    Json(body): Json<Value>,
+    Json(mut body): Json<Value>,
 ) -> Result<Json<Value>, Problem> {
+    segments::resolve(&shared, &mut body).await?;
     let (_, parts) = built(&shared, &name, &Params(body))?;
     let statements: Vec<Value> =
         parts.iter().map(|part| json!({"part": part.name, "sql": shown::whole(part)})).collect();

@@ -111,4 +111,13 @@ export const views: View[] = [
     component: () => import('./dictionary/index.vue'),
   },
   { path: '/alerts', group: 'manage', title: 'alerts.title', component: () => import('./alerts/index.vue') },
+  { path: '/users', group: 'user', title: 'users.title', component: () => import('./users/index.vue') },
+  { path: '/user', title: 'users.profile', component: () => import('./users/profile.vue') },
+  {
+    path: '/segments',
+    group: 'user',
+    title: 'segments.title',
+    component: () => import('./segments/index.vue'),
+  },
+  { path: '/tags', group: 'user', title: 'tags.title', component: () => import('./tags/index.vue') },
 ];
