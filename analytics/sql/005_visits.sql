@@ -99,7 +99,7 @@ SELECT project, dictGetOrDefault('{db}.id_dict', 'login_hash', cityHash64(projec
 FROM {db}.first_seen AS f
 GROUP BY project, user_id;
 
--- What came before these tables were there.
+-- What came before these tables were there; again for a day after a crash that may have lost rows of a view ({and}).
 INSERT INTO {db}.traffic{local}
     (project, day, device, session, time, kind, id_hash,
     page, lib, os, os_version, browser, browser_version, manufacturer, brand, model, app_version, network_type, carrier, country, province, city, referrer_host, traffic_source, utm_source, utm_medium, utm_campaign, utm_content, utm_term, scene,
@@ -119,11 +119,11 @@ SELECT project, day, sipHash64(if(anonymous_id = '', distinct_id, anonymous_id))
     if(kind = 'page', e.utm_content, '') AS utm_content, if(kind = 'page', e.utm_term, '') AS utm_term, if(kind = 'page', e.scene, '') AS scene,
     node, dup_key, recv_time
 FROM {db}.events{local} AS e
-WHERE lower(e.lib) NOT IN ('java', 'python', 'golang', 'node', 'php', 'dotnet', 'ruby') AND lib_method != 'tools'
+WHERE lower(e.lib) NOT IN ('java', 'python', 'golang', 'node', 'php', 'dotnet', 'ruby') AND lib_method != 'tools'{and}
 SETTINGS max_partitions_per_insert_block = 0;
 
 INSERT INTO {db}.first_seen{local} (project, id_hash, day, time)
 SELECT project, id_hash, min(day), min(time)
 FROM {db}.events{local}
-WHERE lower(lib) NOT IN ('java', 'python', 'golang', 'node', 'php', 'dotnet', 'ruby') AND lib_method != 'tools'
+WHERE lower(lib) NOT IN ('java', 'python', 'golang', 'node', 'php', 'dotnet', 'ruby') AND lib_method != 'tools'{and}
 GROUP BY project, id_hash;

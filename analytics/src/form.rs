@@ -16,6 +16,9 @@ pub struct Form<'a> {
     pub cluster: Option<&'a str>,
 }
 
+/// Rows of one day of one node; both are to be put in as literals.
+const DAY_OF_NODE: &str = "day = {day} AND node = {node}";
+
 /// A string literal of ClickHouse.
 #[must_use]
 pub fn quoted(text: &str) -> String {
@@ -44,10 +47,16 @@ impl Form<'_> {
         let rollup = |view: String| {
             let (head, select) = view.split_once(" AS\n")?;
             let table = head.split_once(" TO {db}.")?.1.split('{').next()?.to_owned();
-            let select = self.statement(select, "FINAL WHERE day = {day} AND node = {node}")?;
+            let select = self.statement(select, DAY_OF_NODE)?;
             Some(Rollup { table, select })
         };
         views.filter_map(rollup).collect()
+    }
+
+    /// Statements of a source that fill a table in which what is there already merges away, for one day of one node.
+    pub(crate) fn refills(&self, source: &str) -> Vec<String> {
+        let inserts = split(source).filter(|statement| statement.starts_with("INSERT INTO "));
+        inserts.filter_map(|statement| self.statement(&statement, DAY_OF_NODE)).collect()
     }
 
     /// Puts in what the marks stand for; `None` if the statement is not of this form.
@@ -60,7 +69,13 @@ impl Form<'_> {
             match mark.split_once(' ').unwrap_or((mark, "")) {
                 ("db", _) => out.push_str(self.database),
                 ("zone", _) => out.push_str(self.zone),
-                ("where", _) => out.push_str(filter),
+                ("where", _) if !filter.is_empty() => {
+                    let _ = write!(out, "FINAL WHERE {filter}");
+                }
+                ("and", _) if !filter.is_empty() => {
+                    let _ = write!(out, " AND {filter}");
+                }
+                ("where" | "and", _) => {}
                 ("local", _) => out.push_str(self.cluster.map_or("", |_| "_local")),
                 ("on_cluster", _) => {
                     if let Some(cluster) = self.cluster {

@@ -100,6 +100,12 @@ pub fn rollups(form: &Form<'_>) -> Vec<Rollup> {
     all
 }
 
+/// Statements that fill the narrow copies of one day of one node; `{day}` and `{node}` as in a [`Rollup`]. What is there stays as it is.
+#[must_use]
+pub fn refills(form: &Form<'_>) -> Vec<String> {
+    MIGRATIONS.iter().flat_map(|migration| form.refills(migration.source)).collect()
+}
+
 /// The statement that makes the dictionary of people anew, by its newest definition.
 #[must_use]
 pub fn dictionary(form: &Form<'_>) -> String {
@@ -163,6 +169,15 @@ mod tests {
     #[test]
     fn the_dictionary_can_be_made_anew() {
         assert!(dictionary(&SINGLE).starts_with("CREATE OR REPLACE DICTIONARY tusk.id_dict\n("));
+    }
+
+    #[test]
+    fn copies_are_filled_again_for_one_day_of_one_node() {
+        let refills = refills(&SINGLE);
+        assert_eq!(refills.len(), 2);
+        for sql in refills {
+            assert_eq!(sql.matches(" AND day = {day} AND node = {node}").count(), 1, "{sql}");
+        }
     }
 
     #[test]

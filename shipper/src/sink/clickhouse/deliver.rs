@@ -452,6 +452,11 @@ impl Work<'_> {
             }
             run(format!("DROP TABLE {stage} SYNC"))?;
         }
+        // The copies of client events: what is there already merges away.
+        for refill in analytics::refills(&self.form) {
+            let sql = refill.replace("{day}", &day).replace("{node}", &node);
+            self.server.execute(&sql).map_err(|fault| unavailable(&fault))?;
+        }
         Ok(())
     }
 }
