@@ -28,7 +28,10 @@ fn health_and_metrics_answer_loopback_names_only() {
     for path in ["/metrics", "/healthz", "/readyz"] {
         assert_eq!(ask(path, "evil.example").0, 421, "{path}");
     }
-    assert_eq!(ask("/nothing", "localhost").0, 404);
+    assert_eq!(ask("/nothing.js", "localhost").0, 404);
+    assert_eq!(ask("/api/nothing", "localhost").0, 404);
+    // Any other path is a view of the pages, which a test build does not have.
+    assert_eq!(ask("/nothing", "localhost").0, 503);
 }
 
 #[test]
