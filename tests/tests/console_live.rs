@@ -1,5 +1,5 @@
 //! The live page over a real nginx and a real tusk: what an SDK sends is on the page within a second, with the right verdict; sampling
-//! leaves out and counts; whoever reads slowly slows nobody; recordings judge.
+//! leaves out and counts; whoever reads slowly slows nobody; requests are kept whole only for who is followed; recordings judge.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -22,7 +22,7 @@ struct Site {
     nginx: Nginx,
     tusk: Tusk,
     /// Last: everything lies in it.
-    _dir: Dir,
+    dir: Dir,
 }
 
 impl Site {
@@ -39,7 +39,7 @@ impl Site {
             1,
         );
         let tusk = Tusk::start(&dir, &toml);
-        Self { nginx, tusk, _dir: dir }
+        Self { nginx, tusk, dir }
     }
 
     fn send(&self, events: &[Value]) {
@@ -55,6 +55,15 @@ impl Site {
         let body = body.map(Value::to_string).unwrap_or_default();
         let answer = http::send(self.tusk.console(), method, path, &headers, body.as_bytes());
         (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
+    }
+
+    fn audit(&self) -> String {
+        std::fs::read_to_string(self.tusk.data().join("console/audit.jsonl")).unwrap_or_default()
+    }
+
+    fn control(&self) -> Vec<u8> {
+        let ring = self.dir.ring().join("ring.ctl");
+        std::fs::read(ring).unwrap_or_default()
     }
 }
 
@@ -186,6 +195,42 @@ fn an_event_is_on_the_page_within_a_second_with_its_verdict_and_detail() {
     let state =
         |sink: &str| sinks.iter().find(|one| one["sink"] == sink).map(|one| one["state"].clone());
     assert_eq!(state("file"), Some(json!("none")), "a rejected event is not for the files");
+    let stored = wait_for(10, "the kept event in its file", || {
+        let (_, detail) = site.ask("GET", &which(&first), BOSS, None);
+        let file =
+            detail["stored"]["sinks"].as_array()?.iter().find(|one| one["sink"] == "file")?.clone();
+        let has_name = file["places"].as_array()?.iter().any(|place| place[0] == "file");
+        (file["state"] == "stored" && has_name).then_some(file).or_else(|| {
+            println!("{detail}");
+            None
+        })
+    });
+    let place = |name: &str| {
+        let places = stored["places"].as_array().unwrap();
+        places.iter().find(|place| place[0] == name).unwrap()[1].as_str().unwrap().to_owned()
+    };
+    let file = std::path::Path::new(&place("folder")).join(place("file"));
+    assert!(std::fs::read_to_string(file).unwrap().contains("PayOrder"));
+    let (_, masked) = site.ask("GET", &which(&first), GUEST, None);
+    assert!(!masked.to_string().contains("13800138000"), "{masked}");
+
+    // Raw: kept for an open page of a manager, not for who may only look, and every look is written down.
+    let body = json!({"lsn": second["lsn"], "index": second["index"]});
+    assert_eq!(site.ask("POST", "/api/live/raw", GUEST, Some(&body)).0, 403);
+    let (status, raw) = site.ask("POST", "/api/live/raw", BOSS, Some(&body));
+    assert_eq!(status, 200, "{raw}");
+    assert!(raw["text"].as_str().unwrap().starts_with("POST /sa?project=default HTTP/1.1\r\n"));
+    assert_eq!(raw["decoded"].as_array().unwrap().len(), 2);
+    assert!(raw["golden"].as_str().unwrap().contains("request.http"));
+    let audit = site.audit();
+    assert!(audit.contains("\"user\":\"boss\"") && audit.contains("\"action\":\"raw\""), "{audit}");
+    assert!(!audit.contains("guest") && !audit.contains("data_list"), "{audit}");
+
+    // Sent again, to the configured address alone.
+    let (status, answer) = site.ask("POST", "/api/live/replay", BOSS, Some(&body));
+    assert_eq!((status, &answer["status"]), (200, &json!(200)), "{answer}");
+    assert_eq!(all.row()["event"], "PayOrder");
+    assert_eq!(site.ask("POST", "/api/live/replay", GUEST, Some(&body)).0, 403);
 }
 
 #[test]
@@ -244,6 +289,72 @@ fn sampling_counts_exactly_and_a_slow_reader_slows_nobody() {
     wait_for(20, "every event in the files", || {
         (tusk_tests::files::lines(&site.tusk.files()).len() as u64 == EVENTS).then_some(())
     });
+}
+
+#[test]
+fn a_device_is_followed_by_its_id_or_by_a_code_and_only_so_long() {
+    let site = Site::start("live-follow");
+    let console = site.tusk.console();
+    let refused = http::send(
+        console,
+        "GET",
+        "/api/live/stream?follow=u1",
+        &[("Authorization", &format!("Bearer {GUEST}"))],
+        b"",
+    );
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    let idle = site.control();
+    let others = Page::open(console, "?raw=0", BOSS);
+    let page = Page::open(console, "?raw=0&follow=dev-u1", BOSS);
+    wait_for(5, "ring.ctl to name the device", || (site.control() != idle).then_some(()));
+    let kept = wait_for(10, "a followed request kept whole", || {
+        site.send(&[event("A", "u1", &json!({}))]);
+        let row = page.next("event", SECOND)?;
+        (row["raw"] == true).then_some(row)
+    });
+    assert_eq!(kept["user"], "u1");
+    site.send(&[event("B", "u2", &json!({}))]);
+    let other = wait_for(5, "the other device's event", || {
+        others.next("event", SECOND).filter(|row| row["event"] == "B")
+    });
+    assert_eq!(other["raw"], false, "nobody follows this one");
+    assert!(site.audit().contains("\"action\":\"follow\""));
+    drop(page);
+    let gone = wait_for(10, "nothing kept after the last watcher went", || {
+        site.send(&[event("C", "u1", &json!({}))]);
+        let row = others.next("event", SECOND).filter(|row| row["event"] == "C")?;
+        (row["raw"] == false).then_some(row)
+    });
+    assert_eq!(gone["user"], "u1");
+
+    // By the SDK's own code: the app posts its id to the debug address.
+    let ask = json!({"scheme": "sa1a2b3c", "project": "default"});
+    let (status, pair) = site.ask("POST", "/api/live/pair", BOSS, Some(&ask));
+    assert_eq!(status, 200, "{pair}");
+    let info_id = pair["info_id"].as_str().unwrap();
+    let link = format!("sa1a2b3c://debugmode?info_id={info_id}&project=default");
+    assert_eq!(pair["link"], link);
+    let path = format!("/api/live/pair/{info_id}");
+    assert_eq!(site.ask("GET", &path, GUEST, None).1["device"], Value::Null);
+    let greet = |info_id: &str| {
+        let target = format!("/debug?project=default&info_id={info_id}");
+        let answer = http::post(
+            site.nginx.address(),
+            &target,
+            &[("Content-Type", "text/plain")],
+            br#"{"distinct_id":"phone-7"}"#,
+        );
+        assert_eq!((answer.status, answer.text()), (200, "{}".to_owned()));
+    };
+    greet("0123456789abcdef"); // nobody waits for this one: nothing is held
+    wait_for(10, "the phone that scanned the code", || {
+        greet(info_id);
+        let (_, paired) = site.ask("GET", &path, GUEST, None);
+        (paired["device"] == "phone-7").then_some(())
+    });
+    let (_, ledger) = (0, site.tusk.command(&["ledger", "--json"]));
+    let ledger: Value = serde_json::from_slice(&ledger.stdout).unwrap();
+    assert_eq!(ledger["gaps"], json!([]), "{ledger}");
 }
 
 #[test]
