@@ -8,7 +8,8 @@ import { views } from './views';
 export const router = createRouter({
   history: createWebHistory('/'),
   routes: [
-    { path: '/', redirect: '/overview' },
+    // Without the one-time key that may stand there.
+    { path: '/', redirect: { path: '/live', query: {} } },
     {
       path: '/login',
       component: () => import('./views/login/index.vue'),
