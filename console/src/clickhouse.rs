@@ -198,8 +198,8 @@ impl Client {
         let embedded = self.access.embedded;
         let (zh, en) = if embedded {
             (
-                "内置 ClickHouse 没有应答，正在启动或重启；稍后重试，或运行 tusk status 查看",
-                "the embedded ClickHouse does not answer: it may be starting; try again, or look at tusk status",
+                "内置 ClickHouse 没有应答，正在启动或重启；稍后重试，或运行 tusk check 查看",
+                "the embedded ClickHouse does not answer: it may be starting; try again, or look at tusk check",
             )
         } else {
             (

@@ -153,7 +153,7 @@ fn unpacked_size(bytes: &[u8]) -> Result<(), Problem> {
 }
 
 /// Whether a spreadsheet program would run the text.
-fn is_formula(text: &str) -> bool {
+pub(crate) fn is_formula(text: &str) -> bool {
     text.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 

@@ -13,8 +13,8 @@ use crate::Shared;
 use crate::error::Problem;
 use crate::guard::{Manager, Viewer};
 use crate::random;
-use crate::settings::Settings;
-use crate::store::Store;
+
+pub use super::{idle as run, Stateless as State};
 
 /// Name of the document.
 const DOCUMENT: &str = "boards";
@@ -27,29 +27,12 @@ const NAME_MAX: usize = 80;
 /// Parameters of one report, bytes of JSON.
 const PARAMS_BYTES_MAX: usize = 16 << 10;
 
-/// Nothing is kept beside the document.
-#[derive(Debug)]
-pub struct State;
-
-impl State {
-    /// Nothing to open.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn new(_: &Settings, _: &Store) -> Result<Self, String> {
-        Ok(Self)
-    }
-}
-
 /// The routes.
 pub fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/api/boards", get(list).post(create))
         .route("/api/boards/{id}", put(replace).delete(remove))
 }
-
-/// Nothing runs.
-pub async fn run(_: Arc<Shared>) {}
 
 /// A report on a board.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,23 +10,9 @@ use serde_json::{Value, json};
 use super::trying;
 use crate::error::Problem;
 use crate::guard::Viewer;
-use crate::settings::Settings;
-use crate::store::Store;
 use crate::Shared;
 
-/// Nothing is kept.
-#[derive(Debug)]
-pub struct State;
-
-impl State {
-    /// Nothing to open.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn new(_: &Settings, _: &Store) -> Result<Self, String> {
-        Ok(Self)
-    }
-}
+pub use super::{idle as run, Stateless as State};
 
 /// The routes.
 pub fn routes() -> Router<Arc<Shared>> {
@@ -35,9 +21,6 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/api/daemon/ledger", get(ledger))
         .route("/api/daemon/reconcile", get(reconcile))
 }
-
-/// Nothing runs.
-pub async fn run(_: Arc<Shared>) {}
 
 /// A request of the control socket.
 ///

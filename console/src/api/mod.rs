@@ -1,7 +1,7 @@
 //! The API, one file a part. A part is a module with
 //! * `routes() -> Router<Arc<Shared>>`, every path under `/api/<part>`;
-//! * `State`, what it keeps while the console runs, with `State::new(&Settings, &Store) -> Result<State, String>`;
-//! * `run(Arc<Shared>)`, what it does beside answering; it returns at once if there is nothing.
+//! * `State`, what it keeps while the console runs, with `State::new(&Settings, &Store) -> Result<State, String>`, or [`Stateless`];
+//! * `run(Arc<Shared>)`, what it does beside answering, or [`idle`].
 
 use std::sync::Arc;
 
@@ -59,6 +59,23 @@ parts! {
     alerts,
     segments,
 }
+
+/// The `State` of a part that keeps nothing.
+#[derive(Debug)]
+pub struct Stateless;
+
+impl Stateless {
+    /// Nothing to open.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn new(_: &Settings, _: &Store) -> Result<Self, String> {
+        Ok(Self)
+    }
+}
+
+/// The `run` of a part that only answers.
+pub async fn idle(_: Arc<Shared>) {}
 
 /// Runs what may block (the daemon, files) off the server's threads.
 pub async fn blocking<T: Default + Send + 'static>(

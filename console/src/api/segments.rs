@@ -15,8 +15,8 @@ use super::trying;
 use crate::Shared;
 use crate::error::Problem;
 use crate::guard::{Manager, Viewer};
-use crate::settings::Settings;
-use crate::store::Store;
+
+pub use super::{idle as run, Stateless as State};
 
 /// Name of the document.
 const DOCUMENT: &str = "segments";
@@ -31,20 +31,6 @@ const DEPTH_MAX: usize = 8;
 /// Places in parameters where a rule is put in.
 const PLACES_MAX: usize = 100;
 
-/// Nothing is kept beside the document.
-#[derive(Debug)]
-pub struct State;
-
-impl State {
-    /// Nothing to open.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn new(_: &Settings, _: &Store) -> Result<Self, String> {
-        Ok(Self)
-    }
-}
-
 /// The routes.
 pub fn routes() -> Router<Arc<Shared>> {
     Router::new()
@@ -52,9 +38,6 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/api/segments/read", post(read))
         .route("/api/segments/{kind}/{name}", delete(remove))
 }
-
-/// Nothing runs: a rule is computed when it is asked, so there is nothing to grow old.
-pub async fn run(_: Arc<Shared>) {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

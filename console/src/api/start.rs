@@ -15,33 +15,16 @@ use serde_json::{Value, json};
 
 use crate::Shared;
 use crate::guard::Viewer;
-use crate::settings::Settings;
-use crate::store::Store;
+
+pub use super::{idle as run, Stateless as State};
 
 /// How long the receiver may take: a phone would not wait longer.
 const ANSWER: Duration = Duration::from_secs(5);
-
-/// Nothing is kept.
-#[derive(Debug)]
-pub struct State;
-
-impl State {
-    /// Nothing to open.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn new(_: &Settings, _: &Store) -> Result<Self, String> {
-        Ok(Self)
-    }
-}
 
 /// The routes.
 pub fn routes() -> Router<Arc<Shared>> {
     Router::new().route("/api/start/check", post(check))
 }
-
-/// Nothing runs.
-pub async fn run(_: Arc<Shared>) {}
 
 fn verdict(ok: bool, zh: String, en: String) -> Json<Value> {
     Json(json!({"ok": ok, "zh": zh, "en": en}))

@@ -20,30 +20,16 @@ use super::{health, trying};
 use crate::Shared;
 use crate::error::Problem;
 use crate::guard::{Manager, Viewer};
-use crate::settings::Settings;
 use crate::sheet;
-use crate::store::Store;
 use items::Item;
 use names::{DOCUMENT, Document, Names, What};
+
+pub use super::{idle as run, Stateless as State};
 
 /// Items of one answer.
 const ITEMS_MAX: usize = 5_000;
 /// Items a picker gets if it does not say how many it wants.
 const ITEMS: usize = 200;
-
-/// Nothing is kept.
-#[derive(Debug)]
-pub struct State;
-
-impl State {
-    /// Nothing to open.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn new(_: &Settings, _: &Store) -> Result<Self, String> {
-        Ok(Self)
-    }
-}
 
 /// The routes.
 pub fn routes() -> Router<Arc<Shared>> {
@@ -59,9 +45,6 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/api/dictionary/export.csv", get(export))
 }
 
-/// Nothing runs.
-pub async fn run(_: Arc<Shared>) {}
-
 /// What a picker wants.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -76,7 +59,11 @@ struct Wanted {
     limit: Option<usize>,
 }
 
-async fn names_of(shared: &Arc<Shared>, project: &str) -> Result<names::Project, Problem> {
+/// Names that people gave in one project.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn names_of(shared: &Arc<Shared>, project: &str) -> Result<names::Project, Problem> {
     let project = project.to_owned();
     trying(shared, move |shared| names::load(&shared.store, &project)).await
 }

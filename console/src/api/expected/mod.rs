@@ -18,10 +18,11 @@ use super::{health, trying};
 use crate::Shared;
 use crate::error::Problem;
 use crate::guard::{Manager, Viewer};
-use crate::settings::Settings;
 use crate::sheet;
 use crate::store::Store;
 use list::{DOCUMENT, Document, List};
+
+pub use super::{idle as run, Stateless as State};
 
 /// Longest name of a file, characters.
 const FILE_CHARS_MAX: usize = 200;
@@ -34,20 +35,6 @@ const TEMPLATE: [[&str; 7]; 4] = [
     ["", "", "pay_method", "文本", "否", "wechat|alipay", ""],
 ];
 
-/// Nothing is kept.
-#[derive(Debug)]
-pub struct State;
-
-impl State {
-    /// Nothing to open.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn new(_: &Settings, _: &Store) -> Result<Self, String> {
-        Ok(Self)
-    }
-}
-
 /// The routes.
 pub fn routes() -> Router<Arc<Shared>> {
     Router::new()
@@ -56,9 +43,6 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/api/expected/template.csv", get(template))
         .layer(DefaultBodyLimit::max(sheet::UPLOAD_BYTES_MAX))
 }
-
-/// Nothing runs.
-pub async fn run(_: Arc<Shared>) {}
 
 /// Which project, and the name of what is uploaded.
 #[derive(Clone, Debug, Default, Deserialize)]

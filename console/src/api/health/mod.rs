@@ -16,7 +16,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::daemon;
-use super::dictionary::names::{self, What};
+use super::dictionary::names::What;
+use super::dictionary::names_of;
 use super::trying;
 use crate::error::Problem;
 use crate::guard::Viewer;
@@ -24,6 +25,8 @@ use crate::settings::{Role, Settings};
 use crate::store::Store;
 use crate::{Shared, mask};
 use model::Snapshot;
+
+pub use super::idle as run;
 
 /// How long a copy of the daemon's counts is used.
 const FRESH: Duration = Duration::from_secs(1);
@@ -58,9 +61,6 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/api/health/event", get(event))
         .merge(quarantine::routes())
 }
-
-/// Nothing runs.
-pub async fn run(_: Arc<Shared>) {}
 
 /// The daemon's counts, at most a second old.
 ///
@@ -120,7 +120,7 @@ async fn events(
         .collect();
     let snapshot = snapshot(&shared).await?;
     let lines = tables::events(&snapshot, &asked.project, &by);
-    let names = project_names(&shared, &asked.project).await?;
+    let names = names_of(&shared, &asked.project).await?;
     let total = tables::events(&snapshot, &asked.project, &[]).pop().unwrap_or_default();
     let rows: Vec<Value> = lines
         .into_iter()
@@ -148,18 +148,13 @@ fn projects(snapshot: &Snapshot) -> Vec<String> {
     list.into_iter().map(|(project, _)| project.to_owned()).collect()
 }
 
-async fn project_names(shared: &Arc<Shared>, project: &str) -> Result<names::Project, Problem> {
-    let project = project.to_owned();
-    trying(shared, move |shared| names::load(&shared.store, &project)).await
-}
-
 async fn codes(
     Extract(shared): Extract<Arc<Shared>>,
     _: Viewer,
     Query(asked): Query<OfProject>,
 ) -> Result<Json<Value>, Problem> {
     let snapshot = snapshot(&shared).await?;
-    let names = project_names(&shared, &asked.project).await?;
+    let names = names_of(&shared, &asked.project).await?;
     let received = tables::events(&snapshot, &asked.project, &[]).pop().unwrap_or_default();
     let rows: Vec<Value> = tables::codes(&snapshot, &asked.project)
         .into_iter()
@@ -189,7 +184,7 @@ async fn types(
     Query(asked): Query<OfProject>,
 ) -> Result<Json<Value>, Problem> {
     let snapshot = snapshot(&shared).await?;
-    let names = project_names(&shared, &asked.project).await?;
+    let names = names_of(&shared, &asked.project).await?;
     let rows: Vec<Value> = tables::types(&snapshot, &asked.project)
         .into_iter()
         .map(|line| {

@@ -9,6 +9,8 @@ use tokio::sync::mpsc::Sender;
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, ZipWriter};
 
+use crate::sheet::is_formula;
+
 /// Bytes sent at once.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Digits a spreadsheet program keeps.
@@ -149,7 +151,7 @@ fn csv_cell(cell: &Value, line: &mut String) {
         return;
     }
     let text = shown(cell);
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    let guard = if is_formula(&text) {
         "'"
     } else if rewritten(&text) {
         // What begins with a tab is text.

@@ -24,6 +24,8 @@ use crate::settings::{Role, Settings};
 use crate::store::Store;
 use crate::Shared;
 
+pub use super::idle as run;
+
 /// How far the data reaches, as last seen.
 #[derive(Debug, Default)]
 pub struct State {
@@ -48,9 +50,6 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/api/reports/{name}/sql", post(sql))
         .route("/api/reports/{name}/{file}", get(export::export))
 }
-
-/// Nothing runs.
-pub async fn run(_: Arc<Shared>) {}
 
 async fn list(_: Viewer) -> Json<Value> {
     let text = |text: report::Text| json!({"zh": text.zh, "en": text.en});
